@@ -1,0 +1,107 @@
+"""Client for Coordinator: keys, watches, sessions, registration and discovery. This is the blocking face.
+
+>>> import coordinator_client
+>>> with coordinator_client.connect("127.0.0.1:2379,127.0.0.1:2389,127.0.0.1:2399") as client:
+...     client.put("/greeting", "hello")
+...     print(client.get("/greeting").text)
+
+`coordinator_client.aio` offers the same names for asyncio. docs/client.md is the guide.
+"""
+
+from coordinator_client._sync.client import Client, connect
+from coordinator_client._sync.discovery import Changes, ServiceView
+from coordinator_client._sync.registration import Registration
+from coordinator_client._sync.session import Session
+from coordinator_client._sync.txn import Txn
+from coordinator_client._sync.watch import Watch
+from coordinator_client.compares import Compare, Key, Prefix, Span
+from coordinator_client.errors import (
+    AlreadyExists,
+    Closed,
+    ClusterMismatch,
+    Compacted,
+    CoordinatorError,
+    DeadlineExceeded,
+    FutureRevision,
+    InvalidArgument,
+    LimitExceeded,
+    NotFound,
+    OutcomeUnknown,
+    ReplyTooLarge,
+    RequestRefused,
+    SessionExists,
+    SessionLost,
+    SessionNotFound,
+    Unavailable,
+)
+from coordinator_client.instances import Instance, InstanceState
+from coordinator_client.model import (
+    Cause,
+    DeleteResult,
+    Event,
+    EventBatch,
+    EventType,
+    KeyValue,
+    Member,
+    MemberStatus,
+    PutResult,
+    RangeResult,
+    SessionRecord,
+    TxnResult,
+)
+from coordinator_client.operations import Delete, Get, Nested, Operation, Put, Range
+from coordinator_client.views import Change, ChangeType
+
+__all__ = [
+    "AlreadyExists",
+    "Cause",
+    "Change",
+    "ChangeType",
+    "Changes",
+    "Client",
+    "Closed",
+    "ClusterMismatch",
+    "Compacted",
+    "Compare",
+    "CoordinatorError",
+    "DeadlineExceeded",
+    "Delete",
+    "DeleteResult",
+    "Event",
+    "EventBatch",
+    "EventType",
+    "FutureRevision",
+    "Get",
+    "Instance",
+    "InstanceState",
+    "InvalidArgument",
+    "Key",
+    "KeyValue",
+    "LimitExceeded",
+    "Member",
+    "MemberStatus",
+    "Nested",
+    "NotFound",
+    "Operation",
+    "OutcomeUnknown",
+    "Prefix",
+    "Put",
+    "PutResult",
+    "Range",
+    "RangeResult",
+    "Registration",
+    "ReplyTooLarge",
+    "RequestRefused",
+    "ServiceView",
+    "Session",
+    "SessionExists",
+    "SessionLost",
+    "SessionNotFound",
+    "SessionRecord",
+    "Span",
+    "Txn",
+    "TxnResult",
+    "Unavailable",
+    "Watch",
+    "connect",
+]

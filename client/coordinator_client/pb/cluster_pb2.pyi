@@ -1,0 +1,95 @@
+from coordinator_client.pb import common_pb2 as _common_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class StatusRequest(_message.Message):
+    __slots__ = ("digest",)
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    digest: bool
+    def __init__(self, digest: bool = ...) -> None: ...
+
+class StatusResponse(_message.Message):
+    __slots__ = ("header", "name", "version", "role", "leader_id", "leader_name", "term", "commit_index", "applied_index", "revision", "compacted_revision", "snapshot_index", "journal_size_bytes", "snapshot_size_bytes", "key_count", "session_count", "watch_count", "digest", "uptime_s")
+    class Role(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        ROLE_UNSPECIFIED: _ClassVar[StatusResponse.Role]
+        FOLLOWER: _ClassVar[StatusResponse.Role]
+        CANDIDATE: _ClassVar[StatusResponse.Role]
+        LEADER: _ClassVar[StatusResponse.Role]
+    ROLE_UNSPECIFIED: StatusResponse.Role
+    FOLLOWER: StatusResponse.Role
+    CANDIDATE: StatusResponse.Role
+    LEADER: StatusResponse.Role
+    HEADER_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    LEADER_ID_FIELD_NUMBER: _ClassVar[int]
+    LEADER_NAME_FIELD_NUMBER: _ClassVar[int]
+    TERM_FIELD_NUMBER: _ClassVar[int]
+    COMMIT_INDEX_FIELD_NUMBER: _ClassVar[int]
+    APPLIED_INDEX_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    COMPACTED_REVISION_FIELD_NUMBER: _ClassVar[int]
+    SNAPSHOT_INDEX_FIELD_NUMBER: _ClassVar[int]
+    JOURNAL_SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    SNAPSHOT_SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    KEY_COUNT_FIELD_NUMBER: _ClassVar[int]
+    SESSION_COUNT_FIELD_NUMBER: _ClassVar[int]
+    WATCH_COUNT_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    UPTIME_S_FIELD_NUMBER: _ClassVar[int]
+    header: _common_pb2.ResponseHeader
+    name: str
+    version: str
+    role: StatusResponse.Role
+    leader_id: int
+    leader_name: str
+    term: int
+    commit_index: int
+    applied_index: int
+    revision: int
+    compacted_revision: int
+    snapshot_index: int
+    journal_size_bytes: int
+    snapshot_size_bytes: int
+    key_count: int
+    session_count: int
+    watch_count: int
+    digest: str
+    uptime_s: float
+    def __init__(self, header: _Optional[_Union[_common_pb2.ResponseHeader, _Mapping]] = ..., name: _Optional[str] = ..., version: _Optional[str] = ..., role: _Optional[_Union[StatusResponse.Role, str]] = ..., leader_id: _Optional[int] = ..., leader_name: _Optional[str] = ..., term: _Optional[int] = ..., commit_index: _Optional[int] = ..., applied_index: _Optional[int] = ..., revision: _Optional[int] = ..., compacted_revision: _Optional[int] = ..., snapshot_index: _Optional[int] = ..., journal_size_bytes: _Optional[int] = ..., snapshot_size_bytes: _Optional[int] = ..., key_count: _Optional[int] = ..., session_count: _Optional[int] = ..., watch_count: _Optional[int] = ..., digest: _Optional[str] = ..., uptime_s: _Optional[float] = ...) -> None: ...
+
+class MemberListRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class Member(_message.Message):
+    __slots__ = ("id", "name", "peer_address", "client_address", "leader", "connected")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PEER_ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    CLIENT_ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    LEADER_FIELD_NUMBER: _ClassVar[int]
+    CONNECTED_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    name: str
+    peer_address: str
+    client_address: str
+    leader: bool
+    connected: bool
+    def __init__(self, id: _Optional[int] = ..., name: _Optional[str] = ..., peer_address: _Optional[str] = ..., client_address: _Optional[str] = ..., leader: bool = ..., connected: bool = ...) -> None: ...
+
+class MemberListResponse(_message.Message):
+    __slots__ = ("header", "members")
+    HEADER_FIELD_NUMBER: _ClassVar[int]
+    MEMBERS_FIELD_NUMBER: _ClassVar[int]
+    header: _common_pb2.ResponseHeader
+    members: _containers.RepeatedCompositeFieldContainer[Member]
+    def __init__(self, header: _Optional[_Union[_common_pb2.ResponseHeader, _Mapping]] = ..., members: _Optional[_Iterable[_Union[Member, _Mapping]]] = ...) -> None: ...
