@@ -1,0 +1,107 @@
+"""Every limit and timeout of the server, with its unit in its name, and where it can be set.
+
+Each field of `Config`, `Limits` and `Timing` can be given in a TOML file (tables [limits] and
+[timing]), as an environment variable (COORDINATOR_NAME, COORDINATOR_LIMITS_NAME,
+COORDINATOR_TIMING_NAME) and, for `Config`, as a flag of `coordinator serve`. A flag wins over the
+environment, the environment over the file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+KIB = 1024
+MIB = 1024 * KIB
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a client, a peer or the disk can make this node hold. A request beyond a limit is refused, never cut."""
+
+    request_size_bytes_max: int = 3 * MIB // 2
+    """Of one request message, as in etcd."""
+    key_size_bytes_max: int = 8 * KIB
+    txn_ops_max: int = 128
+    """Operations and compares in a transaction, nested ones included, as in etcd."""
+    txn_depth_max: int = 8
+    range_reply_size_bytes_max: int = 3 * MIB
+    """A range reply ends early, with `more` set, at this size. Less than the 4 MiB that gRPC clients accept."""
+    txn_reply_size_bytes_max: int = 14 * MIB
+    """Of the reads and previous keys in the reply to one transaction or delete."""
+    watches_per_stream_max: int = 10_000
+    watches_max: int = 100_000
+    watch_backlog_batches_max: int = 1_000
+    """A watch that is further behind lets go of its queue and replays from history."""
+    watch_message_size_bytes_max: int = 1 * MIB
+    """Events are gathered into messages of about this size."""
+    sessions_max: int = 100_000
+    session_ttl_ms_min: int = 500
+    session_ttl_ms_max: int = 86_400_000
+    session_metadata_size_bytes_max: int = 4 * KIB
+    keep_alive_ids_max: int = 10_000
+    """Session ids in one keep-alive message."""
+    sequence_parents_max: int = 100_000
+    """Parents that a sequence number was ever counted for."""
+    bundle_size_bytes_max: int = 1 * MIB
+    """A bundle closes at this size, or holds one larger command."""
+    proposals_max: int = 10_000
+    """Proposals of this node's clients whose outcome is open."""
+    proposals_size_bytes_max: int = 64 * MIB
+    streams_max: int = 20_000
+    """Concurrent calls and streams of all clients."""
+    history_revisions_max: int = 100_000
+    """Older history is compacted automatically."""
+    peer_frame_size_bytes_max: int = 8 * MIB
+    """Of one message between members; more than two of the largest requests."""
+    peer_send_window_bytes_max: int = 16 * MIB
+    """Bytes on their way to one member before sending waits."""
+    journal_size_bytes_max: int = 64 * MIB
+    """A snapshot is taken, and the journal cut, when it grows beyond this."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Timeouts and periods."""
+
+    heartbeat_ms: int = 100
+    election_timeout_ms_min: int = 600
+    election_timeout_ms_max: int = 1_200
+    tick_ms: int = 20
+    """Granularity of consensus deadlines. A proposal never waits for a tick."""
+    request_timeout_ms_default: int = 10_000
+    """Of a request whose client set no deadline."""
+    session_check_ms: int = 50
+    """How often the leader looks for sessions whose deadline has passed."""
+    watch_progress_ms: int = 10_000
+    """How often an idle watch that asked for it is told its progress."""
+    drain_ms: int = 2_000
+    """How long requests may finish when the node stops."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """One member as the operator names it: `name=host:port`, the address being that for peers."""
+
+    name: str
+    peer_address: str
+
+
+@dataclass(frozen=True)
+class Config:
+    """How one node is started. The defaults run a cluster of one on loopback."""
+
+    name: str = "n1"
+    data_dir: str = "coordinator-data"
+    client_address: str = "127.0.0.1:2379"
+    peer_address: str = "127.0.0.1:2380"
+    cluster: tuple[Member, ...] = ()
+    """All members, this one included; empty: this node alone."""
+    cluster_token: str = "coordinator"
+    """Keeps clusters with the same member names apart; the same on all members."""
+    insecure: bool = False
+    """Allow listening on addresses other than loopback, without encryption or authentication."""
+    log_level: str = "info"
+    log_format: str = "text"
+    """`text` or `json`."""
+    limits: Limits = field(default_factory=Limits)
+    timing: Timing = field(default_factory=Timing)

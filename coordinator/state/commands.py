@@ -1,0 +1,217 @@
+"""What changes the state: commands, and the bundles in which they travel through the log.
+
+An entry of the log is one byte, the format version, and a msgpack array of proposals; the consensus
+room never looks inside. A proposal is `[origin, number, command]`: the member that proposed it and
+the number by which that member recognises it when it is applied. Neither is part of the state.
+Proposals of a bundle are independent: each has its own result, and one that can't be decoded or
+fails touches no other.
+
+Fields may be added at the end of a struct, with a default that means what their absence meant;
+nothing is ever removed or reordered, so that an old log means the same for ever.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable
+
+import msgspec
+
+from coordinator.state.model import Cause
+
+FORMAT_VERSION = 1
+
+
+class Selector(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """The half-open range [key, end). `end` None: the one key. `end` empty: no upper end."""
+
+    key: bytes
+    end: bytes | None = None
+
+
+class RequestId(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """Makes a write apply once: number `sequence` of `session`; results below `acknowledged_below` may go."""
+
+    session: int
+    sequence: int
+    acknowledged_below: int = 0
+
+
+class Operator(enum.IntEnum):
+    """The numbers are those of `coordinator.v1.Compare.Operator`."""
+
+    EQUAL = 0
+    NOT_EQUAL = 1
+    LESS = 2
+    LESS_OR_EQUAL = 3
+    GREATER = 4
+    GREATER_OR_EQUAL = 5
+
+
+class Target(enum.IntEnum):
+    """Which property of a key a compare looks at."""
+
+    VALUE = 0
+    VERSION = 1
+    CREATE_REVISION = 2
+    MOD_REVISION = 3
+    SESSION = 4
+    EXISTS = 5
+
+
+class Compare(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """One condition; over a range it must hold for every key there.
+
+    Where no key matches, compares of numbers see zeros and a compare of the value fails. EXISTS takes the operand
+    1 (at least one key matches) or 0, with EQUAL or NOT_EQUAL.
+    """
+
+    selector: Selector
+    operator: Operator
+    target: Target
+    operand: bytes | int
+
+
+# --- operations: inside a Txn, and inside commands --------------------------------------------
+
+
+class Range(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="r"):
+    """Reads keys; see `coordinator.v1.RangeRequest` for the meaning of each field."""
+
+    selector: Selector
+    revision: int = 0
+    limit: int = 0
+    keys_only: bool = False
+    count_only: bool = False
+    delimiter: bytes = b""
+    start_after: bytes = b""
+
+
+class Put(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="p"):
+    """Writes a key. With `sequence`, a number counted per parent is appended to it."""
+
+    key: bytes
+    value: bytes
+    session: int = 0
+    prev_kv: bool = False
+    sequence: bool = False
+
+
+class DeleteRange(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="d"):
+    """Deletes keys; without a match it changes nothing and takes no revision."""
+
+    selector: Selector
+    prev_kv: bool = False
+    cause: Cause = Cause.DELETED
+
+
+class Txn(msgspec.Struct, frozen=True, array_like=True, tag="t"):
+    """Runs `success` if all compares hold, else `failure`: atomically, in at most one new revision."""
+
+    compares: tuple[Compare, ...]
+    success: tuple[Range | Put | DeleteRange | Txn, ...] = ()
+    failure: tuple[Range | Put | DeleteRange | Txn, ...] = ()
+
+
+Op = Range | Put | DeleteRange | Txn
+
+
+# --- commands: what a proposal carries ----------------------------------------------------------
+
+
+class Write(msgspec.Struct, frozen=True, array_like=True, tag="w"):
+    """A client's put, delete or transaction."""
+
+    op: Put | DeleteRange | Txn
+    request: RequestId | None = None
+
+
+class Compact(msgspec.Struct, frozen=True, array_like=True, tag="c"):
+    """Forgets history up to and including `revision`; the newest version of each key stays."""
+
+    revision: int
+    request: RequestId | None = None
+
+
+class SessionOpen(msgspec.Struct, frozen=True, array_like=True, tag="so"):
+    """Opens a session under an id that the proposer chose."""
+
+    id: int
+    ttl_ms: int
+    disconnect_grace_ms: int | None = None
+    metadata: tuple[tuple[str, str], ...] = ()
+
+
+class SessionClose(msgspec.Struct, frozen=True, array_like=True, tag="sc"):
+    """Ends a session and deletes its keys, in one revision."""
+
+    id: int
+    request: RequestId | None = None
+
+
+class SessionExpire(msgspec.Struct, frozen=True, array_like=True, tag="se"):
+    """Ends sessions whose deadline has passed, each in a revision of its own if it owns keys.
+
+    Ignored unless `term` is that of the newest `LeaderElected` applied: a deposed leader ends nobody.
+    Ids that are not open are passed over.
+    """
+
+    term: int
+    ids: tuple[int, ...]
+    cause: Cause = Cause.SESSION_EXPIRED
+
+
+class LeaderElected(msgspec.Struct, frozen=True, array_like=True, tag="le"):
+    """Opens the term of a leader. The first one ever gives the cluster its id."""
+
+    term: int
+    cluster_id: int
+
+
+Command = Write | Compact | SessionOpen | SessionClose | SessionExpire | LeaderElected
+
+
+class Proposal(msgspec.Struct, frozen=True, array_like=True):
+    """A command on its way, with the mark by which its proposer recognises it."""
+
+    origin: int
+    number: int
+    command: msgspec.Raw
+
+
+_encoder = msgspec.msgpack.Encoder()
+_command_decoder: msgspec.msgpack.Decoder[Command] = msgspec.msgpack.Decoder(Command)
+_proposal_decoder = msgspec.msgpack.Decoder(Proposal)
+_bundle_decoder = msgspec.msgpack.Decoder(list[msgspec.Raw])
+
+
+def encode_command(command: Command) -> bytes:
+    """Returns the bytes of a command, as they stand in a proposal."""
+    return _encoder.encode(command)
+
+
+def decode_command(data: bytes | msgspec.Raw) -> Command:
+    """Returns the command in `data`; raises msgspec.DecodeError if there is none."""
+    return _command_decoder.decode(data)
+
+
+def encode_proposal(origin: int, number: int, command: bytes) -> bytes:
+    """Returns the bytes of a proposal, as they stand in a bundle."""
+    return _encoder.encode((origin, number, msgspec.Raw(command)))
+
+
+def decode_proposal(data: bytes | msgspec.Raw) -> Proposal:
+    """Returns the proposal in `data`, its command not yet decoded; raises msgspec.DecodeError."""
+    return _proposal_decoder.decode(data)
+
+
+def encode_bundle(proposals: Iterable[bytes]) -> bytes:
+    """Returns one entry of the log from encoded proposals."""
+    return bytes((FORMAT_VERSION,)) + _encoder.encode([msgspec.Raw(p) for p in proposals])
+
+
+def decode_bundle(entry: bytes) -> list[msgspec.Raw]:
+    """Returns the encoded proposals of an entry; raises ValueError for an unknown version or broken bytes."""
+    if not entry or entry[0] != FORMAT_VERSION:
+        raise ValueError(f"unknown entry format {entry[:1].hex() or 'empty'}")
+    return _bundle_decoder.decode(memoryview(entry)[1:])

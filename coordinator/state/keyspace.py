@@ -1,0 +1,287 @@
+"""The keys: as they are, as they were at every revision since compaction, and what changed at each.
+
+A worked example, with the key `a` alone:
+
+    revision   change      live        versions of a          departed
+    2          put a=1     a=1@2
+    3          put a=2     a=2@3       [1@2]
+    4          delete a                [1@2, 2@3, gone@4]     a
+    5          put a=3     a=3@5       [1@2, 2@3, gone@4]
+    Compact(3), then tidy              [2@3, gone@4]
+    Compact(4), then tidy              []
+
+The version of a key at revision r is the live one if that is not younger than r, else the last of its old versions
+that is not younger. A key created and never changed has no old versions at all.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from heapq import merge
+from operator import attrgetter
+
+from sortedcontainers import SortedList
+
+from coordinator.state.model import Batch, Event, KeyValue
+from coordinator.state.results import Code, Failure
+from coordinator.state.view import View
+
+FIRST_REVISION = 1
+"""Of the empty store."""
+
+_mod_revision = attrgetter("mod_revision")
+
+
+class Keyspace:
+    """Live keys, their old versions, and history. As a `View`, the keys as they are."""
+
+    def __init__(self, base_revision: int = FIRST_REVISION, compacted_revision: int = 0) -> None:
+        self.revision = base_revision
+        self.compacted_revision = compacted_revision
+        self.counters: dict[bytes, int] = {}
+        """The next sequence number of each parent that one was ever counted for."""
+        self._live: dict[bytes, KeyValue] = {}
+        self._index: SortedList = SortedList()  # the keys of _live, ascending
+        self._versions: dict[bytes, list[KeyValue]] = {}  # ascending; a tombstone has version 0
+        self._departed: SortedList = SortedList()  # keys of _versions that are not live, ascending
+        self._owned: dict[int, set[bytes]] = {}  # live keys by session, of sessions that own any
+        self._history: list[Batch] = []  # revisions are consecutive
+        self._history_first = base_revision + 1  # of _history[0], were there one
+        self._tidied = 0  # events of _history[0] that tidy has seen
+
+    # --- the view -----------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return len(self._live)
+
+    def get(self, key: bytes) -> KeyValue | None:
+        return self._live.get(key)
+
+    def scan(self, low: bytes, high: bytes | None) -> Iterator[KeyValue]:
+        return map(self._live.__getitem__, self._index.irange(low, high, (True, False)))
+
+    def count(self, low: bytes, high: bytes | None) -> int:
+        return _count(self._index, low, high)
+
+    def at(self, revision: int) -> View | Failure:
+        """Returns the keys at a revision (0: now), or a Failure if history does not hold it."""
+        if revision in (0, self.revision):
+            return self
+        if revision > self.revision:
+            return Failure(
+                Code.FUTURE_REVISION, "the revision is in the future", value=self.revision
+            )
+        if revision < self.base_revision:
+            return Failure(
+                Code.COMPACTED, "the revision was compacted", value=self.compacted_revision
+            )
+        return Past(self, revision)
+
+    def keys_of(self, session: int) -> tuple[bytes, ...]:
+        """Returns the keys that a session owns, ascending."""
+        return tuple(sorted(self._owned.get(session, ())))
+
+    def key_count_of(self, session: int) -> int:
+        return len(self._owned.get(session, ()))
+
+    # --- history ------------------------------------------------------------------------------
+
+    @property
+    def base_revision(self) -> int:
+        """The oldest revision that can be read; history begins with the one after it."""
+        return max(self.compacted_revision, FIRST_REVISION)
+
+    @property
+    def history_size(self) -> int:
+        """Revisions kept."""
+        return self.revision - self.base_revision
+
+    def batches(self, first_revision: int, limit: int) -> list[Batch] | Failure:
+        """Returns at most `limit` batches of history from a revision on, in time proportional to `limit`."""
+        if first_revision <= self.compacted_revision:
+            return Failure(
+                Code.COMPACTED, "the revision was compacted", value=self.compacted_revision
+            )
+        start = max(first_revision - self._history_first, 0)
+        return self._history[start : start + limit]
+
+    def commit(self, events: tuple[Event, ...]) -> Batch:
+        """Makes changes, at least one and no key twice, under the next revision.
+
+        Each event's `prev` is the key as it is, and its `kv` already bears the new revision.
+        """
+        self.revision += 1
+        for event in events:
+            if event.kv is None:
+                self._delete(event)
+            else:
+                self._put(event, event.kv)
+        batch = Batch(self.revision, events)
+        self._history.append(batch)
+        return batch
+
+    def _put(self, event: Event, kv: KeyValue) -> None:
+        key, prev = event.key, event.prev
+        if prev is None:
+            self._index.add(key)
+            if key in self._versions:
+                self._departed.remove(key)
+        else:
+            self._retire(prev)
+        self._live[key] = kv
+        if kv.session:
+            owned = self._owned.get(kv.session)
+            if owned is None:
+                self._owned[kv.session] = {key}
+            else:
+                owned.add(key)
+
+    def _delete(self, event: Event) -> None:
+        key, prev = event.key, event.prev
+        assert prev is not None
+        self._retire(prev)
+        self._versions[key].append(KeyValue(key, b"", 0, self.revision, 0, 0))
+        del self._live[key]
+        self._index.remove(key)
+        self._departed.add(key)
+
+    def _retire(self, prev: KeyValue) -> None:
+        versions = self._versions.get(prev.key)
+        if versions is None:
+            self._versions[prev.key] = [prev]
+        else:
+            versions.append(prev)
+        if prev.session:
+            owned = self._owned[prev.session]
+            owned.discard(prev.key)
+            if not owned:
+                del self._owned[prev.session]
+
+    # --- compaction ---------------------------------------------------------------------------
+
+    def compact(self, revision: int) -> Failure | None:
+        """Forgets history up to and including a revision. What is forgotten lies about until `tidy`."""
+        if revision > self.revision:
+            return Failure(
+                Code.FUTURE_REVISION, "the revision is in the future", value=self.revision
+            )
+        if revision <= self.compacted_revision:
+            return Failure(
+                Code.COMPACTED, "the revision was compacted", value=self.compacted_revision
+            )
+        self.compacted_revision = revision
+        return None
+
+    def tidy(self, budget: int) -> bool:
+        """Frees what compaction left, looking at up to `budget` events; True if more is left."""
+        stale = self.base_revision + 1 - self._history_first
+        done = 0
+        while done < stale and budget > 0:
+            events = self._history[done].events
+            stop = min(self._tidied + budget, len(events))
+            for event in events[self._tidied : stop]:
+                self._forget(event.key)
+            budget -= stop - self._tidied
+            self._tidied = stop
+            if stop == len(events):
+                self._tidied = 0
+                done += 1
+        if done:
+            del self._history[:done]
+            self._history_first += done
+        return done < stale
+
+    def _forget(self, key: bytes) -> None:
+        """Drops the versions of a key that no readable revision shows."""
+        versions = self._versions.get(key)
+        if versions is None:
+            return
+        compacted, live = self.compacted_revision, self._live.get(key)
+        if live is not None and live.mod_revision <= compacted:
+            del self._versions[key]
+            return
+        index = bisect_right(versions, compacted, key=_mod_revision) - 1
+        if index >= 0 and not versions[index].version:
+            index += 1
+        if index > 0:
+            del versions[:index]
+        if not versions:
+            del self._versions[key]
+            if live is None:
+                self._departed.remove(key)
+
+    # --- holding still, and starting from a snapshot --------------------------------------------
+
+    def copy_live(self) -> tuple[list[bytes], dict[bytes, KeyValue]]:
+        """Returns copies that later changes leave alone: the live keys ascending, and by key."""
+        return list(self._index), self._live.copy()
+
+    def copy_history(self) -> list[Batch]:
+        """Returns the batches since compaction."""
+        return self._history[max(self.base_revision + 1 - self._history_first, 0) :]
+
+    def load(self, kvs: Sequence[KeyValue]) -> None:
+        """Fills an empty key space with the keys at its base revision, in ascending order."""
+        assert not self._live
+        self._index.update(kv.key for kv in kvs)
+        for kv in kvs:
+            self._live[kv.key] = kv
+            if kv.session:
+                self._owned.setdefault(kv.session, set()).add(kv.key)
+
+    def owners(self) -> Iterator[int]:
+        """Yields the sessions that own keys, in no particular order."""
+        return iter(self._owned)
+
+
+class Past:
+    """The keys of a key space as they were at a revision that history holds."""
+
+    def __init__(self, keyspace: Keyspace, revision: int) -> None:
+        self._keyspace = keyspace
+        self._revision = revision
+
+    def get(self, key: bytes) -> KeyValue | None:
+        live = self._keyspace._live.get(key)
+        if live is not None and live.mod_revision <= self._revision:
+            return live
+        versions = self._keyspace._versions.get(key)
+        if versions is None:
+            return None
+        index = bisect_right(versions, self._revision, key=_mod_revision) - 1
+        return versions[index] if index >= 0 and versions[index].version else None
+
+    def scan(self, low: bytes, high: bytes | None) -> Iterator[KeyValue]:
+        keyspace = self._keyspace
+        present = keyspace._index.irange(low, high, (True, False))
+        departed = keyspace._departed.irange(low, high, (True, False))
+        for key in merge(present, departed):
+            kv = self.get(key)
+            if kv is not None:
+                yield kv
+
+    def count(self, low: bytes, high: bytes | None) -> int:
+        """Counts by the changes since, or by the keys within the bounds, whichever are fewer."""
+        keyspace = self._keyspace
+        now = keyspace.count(low, high)
+        if keyspace.revision - self._revision > now + _count(keyspace._departed, low, high):
+            return sum(1 for _ in self.scan(low, high))
+        seen: set[bytes] = set()
+        start = self._revision + 1 - keyspace._history_first
+        # By index: a slice would copy what may be all of history.
+        for position in range(start, len(keyspace._history)):
+            for event in keyspace._history[position].events:
+                key = event.key
+                if key in seen or key < low or (high is not None and key >= high):
+                    continue
+                seen.add(key)
+                now += (event.prev is not None) - (key in keyspace._live)
+        return now
+
+
+def _count(keys: SortedList, low: bytes, high: bytes | None) -> int:
+    if not low and high is None:
+        return len(keys)
+    stop = len(keys) if high is None else keys.bisect_left(high)
+    return max(stop - int(keys.bisect_left(low)), 0)

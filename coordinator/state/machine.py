@@ -1,0 +1,286 @@
+"""The replicated state machine: the same entries in the same order give the same state, on every node.
+
+It knows no clock, no chance and no world outside. `apply` raises nothing, whatever the bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import msgspec
+
+from coordinator.state import commands, snapshot
+from coordinator.state.commands import (
+    Command,
+    Compact,
+    LeaderElected,
+    Range,
+    RequestId,
+    SessionClose,
+    SessionExpire,
+    SessionOpen,
+    Txn,
+    Write,
+)
+from coordinator.state.keyspace import Keyspace
+from coordinator.state.model import Batch, Cause, Event, Session
+from coordinator.state.results import (
+    Applied,
+    Code,
+    Done,
+    Failure,
+    Outcome,
+    RangeResult,
+    Result,
+    SessionResult,
+    TxnResult,
+)
+from coordinator.state.sessions import Sessions
+from coordinator.state.snapshot import Capture
+from coordinator.state.transaction import UNDECODABLE, Transaction, nests_too_deep
+from coordinator.state.view import read_range
+
+# Deeply nested bytes exhaust the decoder's stack; transactions that deep are refused in any case.
+_UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
+
+
+class StateMachine:
+    """Keys, sessions and the results of numbered requests. Not thread-safe: one thread touches it."""
+
+    def __init__(self) -> None:
+        self._keyspace = Keyspace()
+        self._sessions = Sessions()
+        self._cluster_id = 0
+        self._leader_term = 0
+        self._applied = Applied([], [], [], [])
+
+    # --- what it is -----------------------------------------------------------------------------
+
+    @property
+    def revision(self) -> int:
+        """The number of the last change; that of the empty store is 1."""
+        return self._keyspace.revision
+
+    @property
+    def compacted_revision(self) -> int:
+        """Revisions up to this one are gone from history; 0: none."""
+        return self._keyspace.compacted_revision
+
+    @property
+    def cluster_id(self) -> int:
+        """Given by the first LeaderElected; 0 before."""
+        return self._cluster_id
+
+    @property
+    def leader_term(self) -> int:
+        """The highest term of any LeaderElected; 0 before the first."""
+        return self._leader_term
+
+    @property
+    def key_count(self) -> int:
+        return len(self._keyspace)
+
+    @property
+    def session_count(self) -> int:
+        return len(self._sessions)
+
+    @property
+    def sequence_parent_count(self) -> int:
+        """Parents that a sequence number was ever counted for."""
+        return len(self._keyspace.counters)
+
+    @property
+    def history_size(self) -> int:
+        """Revisions kept."""
+        return self._keyspace.history_size
+
+    # --- reading --------------------------------------------------------------------------------
+
+    def range(self, query: Range, size_bytes_max: int | None = None) -> RangeResult | Failure:
+        """Reads keys; a Failure if history does not hold the revision asked for.
+
+        With `size_bytes_max` the result ends early, with `more` set, before its keys and values grow beyond that many
+        bytes; at least one item is returned.
+        """
+        view = self._keyspace.at(query.revision)
+        return view if isinstance(view, Failure) else read_range(view, query, size_bytes_max)
+
+    def evaluate(self, txn: Txn) -> TxnResult | Failure:
+        """Runs a transaction that only reads. One that writes is a mistake of the caller's (AssertionError)."""
+        if nests_too_deep(txn):
+            return UNDECODABLE
+        transaction = Transaction(self._keyspace, self._sessions)
+        result = transaction.txn(txn)
+        assert not transaction.changed, "a transaction that writes must go through the log"
+        return result
+
+    def batches(self, first_revision: int, limit: int) -> Sequence[Batch] | Failure:
+        """Returns history from a revision on, at most `limit` batches; a Failure if its start was compacted."""
+        return self._keyspace.batches(first_revision, limit)
+
+    def session(self, id: int) -> Session | None:
+        return self._sessions.get(id)
+
+    def sessions(self, start_after: int = 0) -> Iterator[Session]:
+        """Yields the sessions with a greater id, ascending; to be used up before the next `apply`."""
+        return self._sessions.above(start_after)
+
+    def session_keys(self, id: int) -> tuple[bytes, ...]:
+        """Returns the keys that a session owns, ascending."""
+        return self._keyspace.keys_of(id)
+
+    def session_key_count(self, id: int) -> int:
+        return self._keyspace.key_count_of(id)
+
+    # --- the whole ------------------------------------------------------------------------------
+
+    def capture(self) -> Capture:
+        """Returns the state as it is, held still; takes time in proportion to the keys, but little."""
+        return Capture(self._keyspace, self._sessions, self._cluster_id, self._leader_term)
+
+    def restore(self, slices: Iterable[bytes]) -> None:
+        """Replaces the state with what a capture's `encode` yielded, cut in whatever way.
+
+        Raises DamageError, and leaves the state as it was, if the bytes are not that.
+        """
+        head, self._keyspace, self._sessions = snapshot.restore(slices)
+        self._cluster_id, self._leader_term = head.cluster_id, head.leader_term
+
+    def digest(self) -> str:
+        """Returns a hash of the state, equal for equal states: xxh3, 128 bits, in hexadecimal.
+
+        Takes as long as a snapshot; `capture().digest()` is the same, and may run on another thread.
+        """
+        return self.capture().digest()
+
+    def tidy(self, budget: int) -> bool:
+        """Frees what compaction left, in about `budget` steps; True if more is left. Changes nothing to be seen."""
+        return self._keyspace.tidy(budget)
+
+    # --- applying -------------------------------------------------------------------------------
+
+    def apply(self, entry: bytes) -> Applied:
+        """Applies the commands of an entry, one by one; what can't be decoded changes nothing."""
+        try:
+            proposals = commands.decode_bundle(entry)
+        except _UNREADABLE:
+            return Applied([], [], [], [])
+        applied = self._applied = Applied([], [], [], [])
+        elected: int | None = None
+        for raw in proposals:
+            origin = number = 0
+            result: Result
+            try:
+                proposal = commands.decode_proposal(raw)
+                origin, number = proposal.origin, proposal.number
+                command = commands.decode_command(proposal.command)
+            except _UNREADABLE:
+                revision, result = self.revision, UNDECODABLE
+            else:
+                revision, result = self._execute(command)
+                if isinstance(command, LeaderElected):
+                    elected = command.term
+            applied.outcomes.append(Outcome(origin, number, revision, result))
+        if elected is not None:
+            applied = msgspec.structs.replace(applied, elected=elected)
+        return applied
+
+    def _execute(self, command: Command) -> tuple[int, Result]:
+        """Executes a command, or finds what it came to before; returns the revision after it, and the result."""
+        request = _request_of(command)
+        if request is None:
+            result = self._change(command)
+            return self._keyspace.revision, result  # The change has moved the revision.
+        if request.session not in self._sessions:
+            return self._keyspace.revision, Failure(
+                Code.REQUEST_FORGOTTEN,
+                "the session that numbered the request does not exist",
+                value=request.session,
+            )
+        requests = self._sessions.requests(request.session)
+        stored = requests.admit(request)
+        if isinstance(stored, Failure):
+            return self._keyspace.revision, stored
+        if stored is not None:
+            return stored
+        result = self._change(command)
+        stored = requests.results[request.sequence] = (self._keyspace.revision, result)
+        return stored
+
+    def _change(self, command: Command) -> Result:
+        if isinstance(command, Write):
+            return self._write(command)
+        if isinstance(command, SessionOpen):
+            return self._open(command)
+        if isinstance(command, SessionClose):
+            return self._close(command)
+        if isinstance(command, SessionExpire):
+            return self._expire(command)
+        if isinstance(command, Compact):
+            return self._keyspace.compact(command.revision) or Done()
+        return self._elect(command)
+
+    def _write(self, command: Write) -> Result:
+        op = command.op
+        if isinstance(op, Txn) and nests_too_deep(op):
+            return UNDECODABLE
+        transaction = Transaction(self._keyspace, self._sessions)
+        result = transaction.run(op)
+        if not isinstance(result, Failure):
+            batch = transaction.commit()
+            if batch is not None:
+                self._applied.batches.append(batch)
+        return result
+
+    def _open(self, command: SessionOpen) -> Result:
+        if command.id <= 0:
+            return UNDECODABLE
+        if command.id in self._sessions:
+            return Failure(Code.SESSION_EXISTS, "the session exists already", value=command.id)
+        session = Session(
+            command.id,
+            command.ttl_ms,
+            command.disconnect_grace_ms,
+            tuple(sorted(command.metadata)),
+            self._keyspace.revision,
+        )
+        self._sessions.open(session)
+        self._applied.opened.append(session)
+        return SessionResult(session)
+
+    def _close(self, command: SessionClose) -> Result:
+        if command.id not in self._sessions:
+            return Failure(Code.SESSION_NOT_FOUND, "the session does not exist", value=command.id)
+        return self._end(command.id, Cause.SESSION_CLOSED)
+
+    def _expire(self, command: SessionExpire) -> Result:
+        if self._leader_term and command.term == self._leader_term:
+            for id in command.ids:
+                if id in self._sessions:
+                    self._end(id, command.cause)
+        return Done()
+
+    def _end(self, id: int, cause: Cause) -> SessionResult:
+        events = []
+        for key in self._keyspace.keys_of(id):
+            events.append(Event(key, None, self._keyspace.get(key), cause))
+        if events:
+            self._applied.batches.append(self._keyspace.commit(tuple(events)))
+        self._applied.ended.append(id)
+        return SessionResult(self._sessions.end(id), len(events))
+
+    def _elect(self, command: LeaderElected) -> Result:
+        self._leader_term = max(self._leader_term, command.term)
+        if not self._cluster_id:
+            self._cluster_id = max(command.cluster_id, 0)
+        return Done()
+
+
+def _request_of(command: Command) -> RequestId | None:
+    if isinstance(command, Write | Compact):
+        return command.request
+    if isinstance(command, SessionClose):
+        request = command.request
+        # A session's table ends with it: there is nowhere to keep the result.
+        return None if request is not None and request.session == command.id else request
+    return None

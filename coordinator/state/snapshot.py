@@ -1,0 +1,382 @@
+"""The whole state as bytes: what a member that lost its memory, or never had one, starts from.
+
+    stream  = "CSTATE" version frame…
+    frame   = length (4 bytes, big endian) body
+    body    = msgpack [section, [record, …]]
+
+Sections come in the order of `Section`, each in as many frames as it takes. Where slices of the stream begin and end
+has no meaning. Keys are written as they were at the base revision (that of the last compaction), followed by what
+changed since, so that history comes back with them. Whatever follows from something else is not written: a change has
+no previous key, and a key that changed no counters.
+
+Equal states give equal bytes, whatever they went through to become so; the digest is a hash of the stream.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Iterator
+from heapq import merge
+from typing import Any, TypeVar
+
+import msgspec
+import xxhash
+
+from coordinator.errors import DamageError
+from coordinator.state.keyspace import FIRST_REVISION, Keyspace
+from coordinator.state.model import Batch, Cause, Event, KeyValue, Session
+from coordinator.state.results import Result
+from coordinator.state.sessions import RESULTS_MAX, Sessions
+from coordinator.state.transaction import SEQUENCE_MAX
+
+MAGIC = b"CSTATE"
+FORMAT_VERSION = 1
+SLICE_SIZE_BYTES_MAX = 256 * 1024
+FRAME_RECORDS_MAX = 1000
+FRAME_SIZE_BYTES = 64 * 1024
+"""A frame closes at this size, or holds one larger record."""
+
+Record = TypeVar("Record")
+
+
+class Section(enum.IntEnum):
+    """What the records of a frame are."""
+
+    HEAD = 0
+    SESSIONS = 1
+    RESULTS = 2
+    COUNTERS = 3
+    KEYS = 4
+    CHANGES = 5
+    END = 6
+
+
+class Head(msgspec.Struct, frozen=True, array_like=True):
+    """The one record of HEAD: the numbers that describe the whole."""
+
+    revision: int
+    compacted_revision: int
+    cluster_id: int
+    leader_term: int
+
+
+class SessionRecord(msgspec.Struct, frozen=True, array_like=True):
+    """In ascending order of the id."""
+
+    session: Session
+    floor: int
+
+
+class ResultRecord(msgspec.Struct, frozen=True, array_like=True):
+    """What a numbered request came to; ascending by session and sequence."""
+
+    session: int
+    sequence: int
+    revision: int
+    result: Result
+
+
+class CounterRecord(msgspec.Struct, frozen=True, array_like=True):
+    """The next sequence number of a parent; in ascending order of the parent."""
+
+    parent: bytes
+    number: int
+
+
+class Change(msgspec.Struct, frozen=True, array_like=True):
+    """An event: a put of `value` owned by the session `number`, or, without a value, a delete with that cause."""
+
+    key: bytes
+    value: bytes | None
+    number: int
+
+
+class End(msgspec.Struct, frozen=True, array_like=True):
+    """The one record of END: how many records each section had."""
+
+    sessions: int
+    results: int
+    counters: int
+    keys: int
+    changes: int
+
+
+class Capture:
+    """The state at one moment, held still while the machine goes on. `encode` may run on any thread."""
+
+    def __init__(self, keyspace: Keyspace, sessions: Sessions, cluster_id: int, term: int) -> None:
+        self._head = Head(keyspace.revision, keyspace.compacted_revision, cluster_id, term)
+        self._sessions = sessions.copy()
+        self._counters = keyspace.counters.copy()
+        self._index, self._live = keyspace.copy_live()
+        self._history = keyspace.copy_history()
+
+    def encode(self) -> Iterator[bytes]:
+        """Yields the stream in slices of at most SLICE_SIZE_BYTES_MAX."""
+        gathered = bytearray(MAGIC) + bytes((FORMAT_VERSION,))
+        for frame in self._frames():
+            gathered += len(frame).to_bytes(4, "big")
+            gathered += frame
+            while len(gathered) >= SLICE_SIZE_BYTES_MAX:
+                yield bytes(gathered[:SLICE_SIZE_BYTES_MAX])
+                del gathered[:SLICE_SIZE_BYTES_MAX]
+        if gathered:
+            yield bytes(gathered)
+
+    def digest(self) -> str:
+        """Returns a hash of the stream: xxh3, 128 bits, in hexadecimal."""
+        hasher = xxhash.xxh3_128()
+        for piece in self.encode():
+            hasher.update(piece)
+        return hasher.hexdigest()
+
+    def _frames(self) -> Iterator[bytes]:
+        encoder = msgspec.msgpack.Encoder()
+        counts = []
+        for section, records in (
+            (Section.HEAD, iter((self._head,))),
+            (
+                Section.SESSIONS,
+                (SessionRecord(s, requests.floor) for s, requests in self._sessions),
+            ),
+            (Section.RESULTS, self._results()),
+            (Section.COUNTERS, map(CounterRecord, *self._sorted_counters())),
+            (Section.KEYS, self._keys()),
+            (Section.CHANGES, map(_changes_of, self._history)),
+        ):
+            count = 0
+            for records_of_frame in _gather(map(encoder.encode, records)):
+                count += len(records_of_frame)
+                yield encoder.encode((section, records_of_frame))
+            counts.append(count)
+        yield encoder.encode((Section.END, (End(*counts[1:]),)))
+
+    def _results(self) -> Iterator[ResultRecord]:
+        for session, requests in self._sessions:
+            for sequence, (revision, result) in sorted(
+                requests.results.items(), key=lambda item: item[0]
+            ):
+                yield ResultRecord(session.id, sequence, revision, result)
+
+    def _sorted_counters(self) -> tuple[list[bytes], list[int]]:
+        parents = sorted(self._counters)
+        return parents, [self._counters[parent] for parent in parents]
+
+    def _keys(self) -> Iterator[KeyValue]:
+        """Yields the keys as they were at the base revision: as they are, but for those that changed since."""
+        changed: dict[bytes, KeyValue | None] = {}
+        for batch in self._history:
+            for event in batch.events:
+                changed.setdefault(event.key, event.prev)
+        departed = sorted(key for key in changed if key not in self._live)
+        for key in merge(self._index, departed):
+            kv = changed[key] if key in changed else self._live[key]
+            if kv is not None:
+                yield kv
+
+
+def _gather(records: Iterator[bytes]) -> Iterator[list[msgspec.Raw]]:
+    gathered: list[msgspec.Raw] = []
+    size = 0
+    for record in records:
+        gathered.append(msgspec.Raw(record))
+        size += len(record)
+        if size >= FRAME_SIZE_BYTES or len(gathered) >= FRAME_RECORDS_MAX:
+            yield gathered
+            gathered, size = [], 0
+    if gathered:
+        yield gathered
+
+
+def _changes_of(batch: Batch) -> tuple[Change, ...]:
+    return tuple(
+        Change(event.key, None, event.cause)
+        if event.kv is None
+        else Change(event.key, event.kv.value, event.kv.session)
+        for event in batch.events
+    )
+
+
+# --- the way back -------------------------------------------------------------------------------
+
+_frame_decoder = msgspec.msgpack.Decoder(tuple[Section, msgspec.Raw])
+_RECORDS: dict[Section, msgspec.msgpack.Decoder[Any]] = {
+    Section.HEAD: msgspec.msgpack.Decoder(list[Head]),
+    Section.SESSIONS: msgspec.msgpack.Decoder(list[SessionRecord]),
+    Section.RESULTS: msgspec.msgpack.Decoder(list[ResultRecord]),
+    Section.COUNTERS: msgspec.msgpack.Decoder(list[CounterRecord]),
+    Section.KEYS: msgspec.msgpack.Decoder(list[KeyValue]),
+    Section.CHANGES: msgspec.msgpack.Decoder(list[list[Change]]),
+    Section.END: msgspec.msgpack.Decoder(list[End]),
+}
+
+
+def restore(slices: Iterable[bytes]) -> tuple[Head, Keyspace, Sessions]:
+    """Returns the state that a stream holds; raises DamageError if it is not what `Capture.encode` yields."""
+    try:
+        records = _Records(slices)
+        (head,) = records.of(Section.HEAD)
+        return _Restoration(head).run(records)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise _damage(str(error)) from error
+
+
+class _Records:
+    """Reads a stream section by section."""
+
+    def __init__(self, slices: Iterable[bytes]) -> None:
+        self._frames = _split(slices)
+        self._next = next(self._frames, None)
+
+    def of(self, section: Section) -> Iterator[Any]:
+        """Yields the records of the frames that follow, as far as they belong to a section."""
+        while self._next is not None and self._next[0] is section:
+            yield from _RECORDS[section].decode(self._next[1])
+            self._next = next(self._frames, None)
+
+    @property
+    def exhausted(self) -> bool:
+        return self._next is None
+
+
+def _split(slices: Iterable[bytes]) -> Iterator[tuple[Section, msgspec.Raw]]:
+    buffer = bytearray()
+    start = len(MAGIC) + 1
+    opened = False
+    for piece in slices:
+        buffer += piece
+        if not opened and len(buffer) >= start:
+            _require(buffer.startswith(MAGIC), "it does not begin like one")
+            _require(buffer[start - 1] == FORMAT_VERSION, "its format version is not known here")
+            del buffer[:start]
+            opened = True
+        while opened and len(buffer) >= 4:
+            stop = 4 + int.from_bytes(buffer[:4], "big")
+            if len(buffer) < stop:
+                break
+            frame = bytes(buffer[4:stop])
+            del buffer[:stop]
+            yield _frame_decoder.decode(frame)
+    _require(opened and not buffer, "it ends too early")
+
+
+class _Restoration:
+    """Builds the state up, and believes nothing that could not have come about."""
+
+    def __init__(self, head: Head) -> None:
+        _require(head.revision >= FIRST_REVISION, "its revision is out of bounds")
+        _require(
+            0 <= head.compacted_revision <= head.revision, "its compacted revision is out of bounds"
+        )
+        _require(head.cluster_id >= 0 and head.leader_term >= 0, "its head is out of bounds")
+        self._head = head
+        self._sessions = Sessions()
+        self._keyspace = Keyspace(
+            max(head.compacted_revision, FIRST_REVISION), head.compacted_revision
+        )
+
+    def run(self, records: _Records) -> tuple[Head, Keyspace, Sessions]:
+        counts = (
+            self._take_sessions(records.of(Section.SESSIONS)),
+            self._take_results(records.of(Section.RESULTS)),
+            self._take_counters(records.of(Section.COUNTERS)),
+            self._take_keys(records.of(Section.KEYS)),
+            self._take_changes(records.of(Section.CHANGES)),
+        )
+        _require(list(records.of(Section.END)) == [End(*counts)], "its parts are not complete")
+        _require(records.exhausted, "it goes on after its end")
+        _require(self._keyspace.revision == self._head.revision, "its history has a gap")
+        for owner in self._keyspace.owners():
+            _require(owner in self._sessions, "a key's session is not there")
+        return self._head, self._keyspace, self._sessions
+
+    def _take_sessions(self, records: Iterator[SessionRecord]) -> int:
+        count = last = 0
+        for record in records:
+            _require(record.session.id > last, "its sessions are out of order")
+            _require(record.floor >= 0, "a session's floor is out of bounds")
+            last = record.session.id
+            count += 1
+            self._sessions.open(record.session)
+            if record.floor:
+                self._sessions.requests(last).floor = record.floor
+        return count
+
+    def _take_results(self, records: Iterator[ResultRecord]) -> int:
+        count = 0
+        last = (0, 0)
+        for record in records:
+            _require(record.session in self._sessions, "a result's session is not there")
+            requests = self._sessions.requests(record.session)
+            place = (record.session, record.sequence)
+            _require(record.sequence >= requests.floor, "a result was acknowledged")
+            _require(place > last, "its results are out of order")
+            last = place
+            count += 1
+            requests.results[record.sequence] = (record.revision, record.result)
+            _require(len(requests.results) <= RESULTS_MAX, "a session has too many results")
+        return count
+
+    def _take_counters(self, records: Iterator[CounterRecord]) -> int:
+        counters = self._keyspace.counters
+        last = b""
+        for record in records:
+            _require(record.parent > last or not counters, "its counters are out of order")
+            _require(0 < record.number <= SEQUENCE_MAX + 1, "a counter is out of bounds")
+            last = record.parent
+            counters[last] = record.number
+        return len(counters)
+
+    def _take_keys(self, records: Iterator[KeyValue]) -> int:
+        kvs = list(records)
+        last: bytes | None = None
+        for kv in kvs:
+            _require(last is None or kv.key > last, "its keys are out of order")
+            _require(
+                FIRST_REVISION
+                < kv.create_revision
+                <= kv.mod_revision
+                <= self._keyspace.base_revision
+                and kv.version >= 1
+                and kv.session >= 0,
+                "a key is out of bounds",
+            )
+            last = kv.key
+        self._keyspace.load(kvs)
+        return len(kvs)
+
+    def _take_changes(self, records: Iterator[list[Change]]) -> int:
+        count = 0
+        for changes in records:
+            events = tuple(map(self._event, changes))
+            _require(bool(events), "a revision has no changes")
+            if len(events) > 1:
+                _require(len({event.key for event in events}) == len(events), "a key changed twice")
+            self._keyspace.commit(events)
+            count += 1
+        return count
+
+    def _event(self, change: Change) -> Event:
+        key = change.key
+        prev = self._keyspace.get(key)
+        if change.value is None:
+            _require(prev is not None, "a key was deleted that was not there")
+            return Event(key, None, prev, Cause(change.number))
+        _require(change.number >= 0, "a key's session is out of bounds")
+        revision = self._keyspace.revision + 1
+        if prev is None:
+            kv = KeyValue(key, change.value, revision, revision, 1, change.number)
+        else:
+            kv = KeyValue(
+                key, change.value, prev.create_revision, revision, prev.version + 1, change.number
+            )
+        return Event(key, kv, prev)
+
+
+def _damage(reason: str) -> DamageError:
+    return DamageError(f"the snapshot of the state is damaged: {reason}")
+
+
+def _require(condition: bool, reason: str) -> None:
+    if not condition:
+        raise _damage(reason)

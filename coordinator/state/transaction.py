@@ -1,0 +1,201 @@
+"""One write on its way: its changes gather on top of the key space, and are committed all or not at all."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Container, Iterator
+from heapq import merge
+
+from coordinator.state.commands import DeleteRange, Op, Put, Range, Txn
+from coordinator.state.keyspace import Keyspace
+from coordinator.state.model import Batch, Event, KeyValue
+from coordinator.state.results import (
+    Code,
+    DeleteResult,
+    Failure,
+    PutResult,
+    RangeResult,
+    TxnResult,
+)
+from coordinator.state.view import bounds, holds, read_range
+
+DEPTH_MAX = 16
+"""Levels of nested transactions; what nests deeper is not a command."""
+RANGES_SIZE_BYTES_MAX = 3 * 1024 * 1024
+"""Of all range results of one transaction together, beyond one item each; further items are left out, with `more`."""
+SEQUENCE_MAX = 9_999_999_999
+
+UNDECODABLE = Failure(Code.UNDECODABLE, "the command can't be decoded, or nests too deep")
+"""Without a word on the details: the text must be the same on every node, whatever made its decoder give up."""
+
+
+def nests_too_deep(txn: Txn, levels: int = DEPTH_MAX) -> bool:
+    """Returns whether a transaction has more than `levels` levels, counting itself, on any branch."""
+    if not levels:
+        return True
+    return any(
+        type(op) is Txn and nests_too_deep(op, levels - 1) for op in (*txn.success, *txn.failure)
+    )
+
+
+class Transaction:
+    """Runs operations in order; each sees the effects of those before. As a `View`, the keys in between.
+
+    After a Failure the transaction is of no more use: the key space is untouched, and `commit` must not be called.
+    """
+
+    def __init__(self, keyspace: Keyspace, sessions: Container[int]) -> None:
+        self._keyspace = keyspace
+        self._sessions = sessions
+        self._revision = keyspace.revision + 1
+        self._changes: dict[bytes, Event] = {}  # in the order in which they were made
+        self._created: list[bytes] = []  # keys that are new with this transaction, ascending
+        self._deleted: list[bytes] = []  # keys that are gone with it, ascending
+        self._counters: dict[bytes, int] = {}
+        self._room = RANGES_SIZE_BYTES_MAX
+
+    @property
+    def changed(self) -> bool:
+        return bool(self._changes)
+
+    def commit(self) -> Batch | None:
+        """Makes the changes; None if there are none."""
+        if not self._changes:
+            return None
+        if self._counters:
+            self._keyspace.counters.update(self._counters)
+        return self._keyspace.commit(tuple(self._changes.values()))
+
+    # --- the view -----------------------------------------------------------------------------
+
+    def get(self, key: bytes) -> KeyValue | None:
+        event = self._changes.get(key)
+        return self._keyspace.get(key) if event is None else event.kv
+
+    def scan(self, low: bytes, high: bytes | None) -> Iterator[KeyValue]:
+        if not self._changes:
+            return self._keyspace.scan(low, high)
+        return self._scan_changed(low, high)
+
+    def _scan_changed(self, low: bytes, high: bytes | None) -> Iterator[KeyValue]:
+        start, stop = _span(self._created, low, high)
+        before = (kv.key for kv in self._keyspace.scan(low, high))
+        for key in merge(before, self._created[start:stop]):
+            kv = self.get(key)
+            if kv is not None:
+                yield kv
+
+    def count(self, low: bytes, high: bytes | None) -> int:
+        created_start, created_stop = _span(self._created, low, high)
+        deleted_start, deleted_stop = _span(self._deleted, low, high)
+        created, deleted = created_stop - created_start, deleted_stop - deleted_start
+        return self._keyspace.count(low, high) + created - deleted
+
+    # --- operations ---------------------------------------------------------------------------
+
+    def put(self, op: Put) -> PutResult | Failure:
+        """Writes a key, under a new sequence number if that is asked for."""
+        if op.session and op.session not in self._sessions:
+            return Failure(
+                Code.SESSION_NOT_FOUND, "the owning session does not exist", value=op.session
+            )
+        key = op.key
+        if op.sequence:
+            numbered = self._number(key)
+            if isinstance(numbered, Failure):
+                return numbered
+            key = numbered
+        elif key in self._changes:
+            return _changed_twice(key)
+        prev = self._keyspace.get(key)
+        if prev is None:
+            kv = KeyValue(key, op.value, self._revision, self._revision, 1, op.session)
+            insort(self._created, key)
+        else:
+            kv = KeyValue(
+                key, op.value, prev.create_revision, self._revision, prev.version + 1, op.session
+            )
+        self._changes[key] = Event(key, kv, prev)
+        return PutResult(key, prev if op.prev_kv else None)
+
+    def _number(self, stem: bytes) -> bytes | Failure:
+        """Returns the key with the next free number of its parent, and counts on."""
+        parent = stem[: stem.rfind(b"/") + 1]
+        number = self._counters.get(parent)
+        if number is None:
+            number = self._keyspace.counters.get(parent, 0)
+        while number <= SEQUENCE_MAX:
+            key = b"%s%010d" % (stem, number)
+            number += 1
+            if key not in self._changes and self._keyspace.get(key) is None:
+                self._counters[parent] = number
+                return key
+        return Failure(
+            Code.SEQUENCE_EXHAUSTED, "the parent has no sequence numbers left", value=SEQUENCE_MAX
+        )
+
+    def delete_range(self, op: DeleteRange) -> DeleteResult | Failure:
+        """Deletes keys in ascending order."""
+        if op.selector.end is None:
+            kv = self.get(op.selector.key)
+            gone = [] if kv is None else [kv]
+        else:
+            low, high = bounds(op.selector)
+            gone = [] if high is not None and low >= high else list(self.scan(low, high))
+        for kv in gone:
+            if kv.key in self._changes:
+                return _changed_twice(kv.key)
+        for kv in gone:
+            self._changes[kv.key] = Event(kv.key, None, kv, op.cause)
+        self._deleted.extend(kv.key for kv in gone)
+        self._deleted.sort()
+        return DeleteResult(len(gone), tuple(gone) if op.prev_kv else ())
+
+    def range(self, op: Range) -> RangeResult | Failure:
+        """Reads keys as they are by now in the transaction, or as they were at an old revision."""
+        if op.revision:
+            view = self._keyspace.at(op.revision)
+            if isinstance(view, Failure):
+                return view
+            result = read_range(view, op, self._room)
+        else:
+            result = read_range(self, op, self._room)
+        used = sum(len(kv.key) + len(kv.value) for kv in result.kvs)
+        self._room = max(self._room - used - sum(map(len, result.children)), 0)
+        return result
+
+    def txn(self, op: Txn) -> TxnResult | Failure:
+        """Runs the branch that the compares choose. Nested deeper than DEPTH_MAX it must not be."""
+        succeeded = True
+        for compare in op.compares:
+            answer = holds(self, compare)
+            if isinstance(answer, Failure):
+                return answer
+            if not answer:
+                succeeded = False
+                break
+        responses: list[RangeResult | PutResult | DeleteResult | TxnResult] = []
+        for each in op.success if succeeded else op.failure:
+            response = self.run(each)
+            if isinstance(response, Failure):
+                return response
+            responses.append(response)
+        return TxnResult(succeeded, tuple(responses))
+
+    def run(self, op: Op) -> RangeResult | PutResult | DeleteResult | TxnResult | Failure:
+        if isinstance(op, Put):
+            return self.put(op)
+        if isinstance(op, DeleteRange):
+            return self.delete_range(op)
+        if isinstance(op, Range):
+            return self.range(op)
+        return self.txn(op)
+
+
+def _changed_twice(key: bytes) -> Failure:
+    return Failure(Code.DUPLICATE_KEY, f"the transaction changes the key {key!r} twice")
+
+
+def _span(keys: list[bytes], low: bytes, high: bytes | None) -> tuple[int, int]:
+    start = bisect_left(keys, low)
+    return start, len(keys) if high is None else max(bisect_left(keys, high), start)

@@ -1,0 +1,226 @@
+"""How keys are read: one small view of an ordered key space, and what ranges and compares make of it.
+
+The keys as they are, the keys at an old revision and the keys in the middle of a transaction are three views; a range
+or a compare means the same on each.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any, Protocol
+
+from coordinator.state.commands import Compare, Operator, Range, Selector, Target
+from coordinator.state.model import KeyValue
+from coordinator.state.results import Code, Failure, RangeResult
+
+
+class View(Protocol):
+    """An ordered set of keys, each in one version. Bounds are [low, high); `high` None: no upper end."""
+
+    def get(self, key: bytes) -> KeyValue | None: ...
+
+    def scan(self, low: bytes, high: bytes | None) -> Iterator[KeyValue]:
+        """Yields the keys within the bounds in ascending order. Nothing may change meanwhile."""
+        ...
+
+    def count(self, low: bytes, high: bytes | None) -> int:
+        """Returns how many keys `scan` would yield."""
+        ...
+
+
+def bounds(selector: Selector) -> tuple[bytes, bytes | None]:
+    """Returns the half-open bounds that a selector names."""
+    if selector.end is None:
+        return selector.key, selector.key + b"\0"
+    return selector.key, selector.end or None
+
+
+def prefix_end(prefix: bytes) -> bytes | None:
+    """Returns the least key above all that start with `prefix`; None if there is none."""
+    stem = prefix.rstrip(b"\xff")
+    return stem[:-1] + bytes((stem[-1] + 1,)) if stem else None
+
+
+def child_of(key: bytes, prefix: bytes, delimiter: bytes) -> bytes | None:
+    """Returns `key` up to and including the first delimiter after the prefix; None if it has none there."""
+    if not key.startswith(prefix):
+        return None
+    found = key.find(delimiter, len(prefix))
+    return None if found < 0 else key[: found + len(delimiter)]
+
+
+def read_range(view: View, query: Range, size_bytes_max: int | None = None) -> RangeResult:
+    """Returns what `query` selects in the view; its revision is the caller's to look at.
+
+    Keys, values and children of the result come to at most `size_bytes_max` bytes, except that one item is always
+    returned; `more` tells of those that were left out. Without a delimiter the work is in proportion to the items
+    returned (see `View.count` for the rest); with one, to all items that match.
+    """
+    if query.selector.end is None and not (query.delimiter or query.start_after):
+        return _read_one(view, query)
+    low, high = bounds(query.selector)
+    if query.delimiter:
+        return _read_items(view, query, low, high, size_bytes_max)
+    # The empty start is no start: it comes before every key, were it only the empty one.
+    if query.start_after and query.start_after >= low:
+        low = query.start_after + b"\0"
+    if high is not None and low >= high:
+        return RangeResult(())
+    count = view.count(low, high)
+    if query.count_only or not count:
+        return RangeResult((), count=count)
+    page = islice(view.scan(low, high), query.limit if query.limit > 0 else None)
+    kvs: list[KeyValue] = []
+    if size_bytes_max is None:
+        kvs.extend(page)
+    else:
+        size = 0
+        for kv in page:
+            size += len(kv.key) if query.keys_only else len(kv.key) + len(kv.value)
+            if size > size_bytes_max and kvs:
+                break
+            kvs.append(kv)
+    if query.keys_only:
+        kvs = [_without_value(kv) for kv in kvs]
+    return RangeResult(tuple(kvs), more=len(kvs) < count, count=count)
+
+
+def _read_one(view: View, query: Range) -> RangeResult:
+    kv = view.get(query.selector.key)
+    if kv is None:
+        return RangeResult(())
+    if query.count_only:
+        return RangeResult((), count=1)
+    return RangeResult((_without_value(kv) if query.keys_only else kv,), count=1)
+
+
+def _read_items(
+    view: View, query: Range, low: bytes, high: bytes | None, size_bytes_max: int | None
+) -> RangeResult:
+    """The range with a delimiter: items are keys and children, in one ascending order.
+
+    A child sorts before every key below it and after every key that sorts before those, so that walking the keys in
+    order meets the items in order.
+    """
+    page = _Page(query, size_bytes_max)
+    count = 0
+    for item in _items(view, query, low, high):
+        count += 1
+        page.add(item)
+    if query.count_only:
+        return RangeResult((), count=count)
+    kvs, children = tuple(page.kvs), tuple(page.children)
+    return RangeResult(kvs, children, len(kvs) + len(children) < count, count)
+
+
+def _items(
+    view: View, query: Range, first: bytes, high: bytes | None
+) -> Iterator[KeyValue | bytes]:
+    """Yields the keys and the children that match, each child once, leaping over the keys below it."""
+    prefix, delimiter = query.selector.key, query.delimiter
+    low: bytes | None = first
+    if query.start_after and query.start_after >= first:
+        # All keys below one child are one item, and that is not greater than a start within it.
+        child = child_of(query.start_after, prefix, delimiter)
+        low = query.start_after + b"\0" if child is None else prefix_end(child)
+    while low is not None and (high is None or low < high):
+        for kv in view.scan(low, high):
+            child = child_of(kv.key, prefix, delimiter)
+            if child is None:
+                yield kv
+            else:
+                yield child
+                low = prefix_end(child)
+                break
+        else:
+            return
+
+
+class _Page:
+    """Takes items until a limit or a size is reached, and none after that."""
+
+    def __init__(self, query: Range, size_bytes_max: int | None) -> None:
+        self.kvs: list[KeyValue] = []
+        self.children: list[bytes] = []
+        self._keys_only = query.keys_only
+        self._limit = query.limit if query.limit > 0 else None
+        self._size = 0
+        self._size_max = size_bytes_max
+        self._full = query.count_only
+
+    def add(self, item: KeyValue | bytes) -> None:
+        if self._full:
+            return
+        if isinstance(item, KeyValue) and self._keys_only:
+            item = _without_value(item)
+        taken = len(self.kvs) + len(self.children)
+        self._size += len(item) if isinstance(item, bytes) else len(item.key) + len(item.value)
+        if taken == self._limit or (
+            self._size_max is not None and self._size > self._size_max and taken
+        ):
+            self._full = True
+        elif isinstance(item, bytes):
+            self.children.append(item)
+        else:
+            self.kvs.append(item)
+
+
+def _without_value(kv: KeyValue) -> KeyValue:
+    return KeyValue(kv.key, b"", kv.create_revision, kv.mod_revision, kv.version, kv.session)
+
+
+# --- compares ---------------------------------------------------------------------------------
+
+_OPERATORS: dict[Operator, Callable[[Any, Any], bool]] = {
+    Operator.EQUAL: operator.eq,
+    Operator.NOT_EQUAL: operator.ne,
+    Operator.LESS: operator.lt,
+    Operator.LESS_OR_EQUAL: operator.le,
+    Operator.GREATER: operator.gt,
+    Operator.GREATER_OR_EQUAL: operator.ge,
+}
+_NUMBERS: dict[Target, Callable[[KeyValue], int]] = {
+    Target.VERSION: operator.attrgetter("version"),
+    Target.CREATE_REVISION: operator.attrgetter("create_revision"),
+    Target.MOD_REVISION: operator.attrgetter("mod_revision"),
+    Target.SESSION: operator.attrgetter("session"),
+}
+_MEANINGLESS = Failure(
+    Code.UNDECODABLE, "the operand or operator of a compare is not one its target takes"
+)
+
+
+def holds(view: View, compare: Compare) -> bool | Failure:
+    """Returns whether a compare holds in the view; a Failure if it has no meaning."""
+    operand, holds_for = compare.operand, _OPERATORS[compare.operator]
+    if compare.target is Target.EXISTS:
+        if operand not in (0, 1) or compare.operator > Operator.NOT_EQUAL:
+            return _MEANINGLESS
+        exists = next(_matches(view, compare.selector), None) is not None
+        return holds_for(exists, operand == 1)
+    if isinstance(operand, bytes) is not (compare.target is Target.VALUE):
+        return _MEANINGLESS
+    matches = _matches(view, compare.selector)
+    first = next(matches, None)
+    if compare.target is Target.VALUE:
+        if first is None:
+            return False
+        return holds_for(first.value, operand) and all(
+            holds_for(kv.value, operand) for kv in matches
+        )
+    number = _NUMBERS[compare.target]
+    if first is None:
+        return holds_for(0, operand)
+    return holds_for(number(first), operand) and all(
+        holds_for(number(kv), operand) for kv in matches
+    )
+
+
+def _matches(view: View, selector: Selector) -> Iterator[KeyValue]:
+    if selector.end is None:
+        kv = view.get(selector.key)
+        return iter(()) if kv is None else iter((kv,))
+    low, high = bounds(selector)
+    return iter(()) if high is not None and low >= high else view.scan(low, high)
