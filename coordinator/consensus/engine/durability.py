@@ -1,0 +1,121 @@
+"""When the journal is synced, and what may be said before that.
+
+Messages that reveal something of the journal wait in an outbox until the fsync that covers it has returned. The fsync
+runs on a thread of its own; one is under way at a time, and takes along all that gathered meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from coordinator.consensus.codec import AppendAck, Message
+from coordinator.consensus.journal import Journal, JournalSync
+from coordinator.errors import FatalError
+
+Send = Callable[[int, Message], bool]
+
+
+class Durability:
+    """Syncs the journal in the background and releases what waited for it."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        send: Send,
+        *,
+        synced: Callable[[], None],
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        """`synced` is called on the loop after each sync, `failed` when one fails; there is no second try."""
+        self._journal = journal
+        self._send = send
+        self._synced = synced
+        self._failed = failed
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
+        self._outbox: deque[tuple[int, int, Message]] = deque()
+        self._running: asyncio.Future[None] | None = None
+        self._stopped = False
+
+    @property
+    def syncing(self) -> bool:
+        return self._journal.syncing
+
+    def hold(self, member: int, message: Message) -> None:
+        """Sends a message once everything that is in the journal now is on disk."""
+        self._outbox.append((self._journal.mark, member, message))
+
+    def drive(self) -> None:
+        """Sends what may be sent and starts a sync if there is something to sync and none under way."""
+        self._release()
+        if self._stopped or self._journal.syncing:
+            return
+        sync = self._journal.start_sync()
+        if sync is not None:
+            loop = asyncio.get_running_loop()
+            self._running = loop.run_in_executor(self._thread, sync.run)
+            self._running.add_done_callback(lambda future: self._finish(sync, future))
+
+    async def stop(self) -> None:
+        """Waits for the sync under way and syncs the rest. Raises OSError."""
+        if self._stopped:
+            return
+        self._stopped = True
+        if self._running is not None:
+            await asyncio.wait([self._running])
+        try:
+            if not self._journal.syncing:
+                loop = asyncio.get_running_loop()
+                await loop.run_in_executor(self._thread, self._journal.sync)
+        finally:
+            self._thread.shutdown(wait=False)
+            self._journal.close()
+
+    def abandon(self) -> None:
+        """Stops without syncing anything more."""
+        self._stopped = True
+        self._outbox.clear()
+        self._thread.shutdown(wait=False)
+
+    def _finish(self, sync: JournalSync, future: asyncio.Future[None]) -> None:
+        self._running = None
+        error = None if future.cancelled() else future.exception()
+        if error is not None:
+            # After a failed fsync nobody knows what is on disk, and a second one would lie about it.
+            failure = FatalError(f"can't write the journal file {sync.name}: {error}")
+            failure.__cause__ = error
+            self._failed(failure)
+            return
+        obsolete = self._journal.finish_sync(sync)
+        if self._stopped:
+            return
+        if obsolete:
+            removal = asyncio.get_running_loop().run_in_executor(
+                self._thread, self._journal.remove_segments, obsolete
+            )
+            removal.add_done_callback(self._note_removal)
+        self._synced()
+
+    def _note_removal(self, future: asyncio.Future[None]) -> None:
+        error = None if future.cancelled() else future.exception()
+        if error is not None:
+            self._failed(FatalError(f"can't remove an old journal file: {error}"))
+
+    def _release(self) -> None:
+        """Sends what waits for nothing more. Of several acknowledgements to one member the newest says it all."""
+        outbox, synced = self._outbox, self._journal.synced_mark
+        if not outbox or outbox[0][0] > synced:
+            return
+        acks: dict[int, AppendAck] = {}
+        while outbox and outbox[0][0] <= synced:
+            _, member, message = outbox.popleft()
+            if isinstance(message, AppendAck) and not message.rejected:
+                known = acks.get(member)
+                if known is None or (message.term, message.index) >= (known.term, known.index):
+                    acks[member] = message
+            else:
+                self._send(member, message)
+        for member, ack in acks.items():
+            self._send(member, ack)

@@ -1,0 +1,64 @@
+"""Our journal behind the interface that pysyncobj expects of one.
+
+pysyncobj addresses entries by their position in the log, we by their index.
+"""
+
+from __future__ import annotations
+
+from typing import overload
+
+from pysyncobj.journal import Journal as SyncObjJournal
+
+from coordinator.consensus.journal import Entry, Journal
+
+
+class LogAdapter(SyncObjJournal):  # type: ignore[misc]  # pysyncobj has no types
+    """The log as `SyncObj` sees it. Nothing here waits for the disk."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    def __len__(self) -> int:
+        return len(self._journal.entries)
+
+    @overload
+    def __getitem__(self, position: int) -> Entry: ...
+
+    @overload
+    def __getitem__(self, position: slice) -> list[Entry]: ...
+
+    def __getitem__(self, position: int | slice) -> Entry | list[Entry]:
+        return self._journal.entries[position]
+
+    def add(self, command: bytes, idx: int, term: int) -> None:
+        self._journal.append(command, idx, term)
+
+    def clear(self) -> None:
+        self._journal.clear()
+
+    def deleteEntriesFrom(self, entryFrom: int) -> None:
+        if entryFrom < len(self):
+            self._journal.cut(self._journal.entries[entryFrom].index)
+
+    def deleteEntriesTo(self, entryTo: int) -> None:
+        if 0 < entryTo < len(self):
+            self._journal.drop_before(self._journal.entries[entryTo].index)
+
+    def setRaftCommitIndex(self, raftCommitIndex: int) -> None:
+        self._journal.commit_index = raftCommitIndex
+
+    def getRaftCommitIndex(self) -> int:
+        # A commit index beyond the end of the log would commit entries that are yet to come.
+        return max(1, min(self._journal.commit_index, self._journal.last_index))
+
+    def setCurrentTerm(self, term: int, votedForNodeId: int | None) -> None:
+        self._journal.set_state(term, votedForNodeId or 0)
+
+    def getCurrentTerm(self) -> int:
+        return self._journal.term
+
+    def getVotedForNodeId(self) -> int | None:
+        return self._journal.vote or None
+
+    def _destroy(self) -> None:
+        self._journal.close()
