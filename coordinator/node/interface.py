@@ -1,0 +1,89 @@
+"""What a running member offers to the faces of the server: propose, read, watch, keep alive, status."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from coordinator.config import Limits, Timing
+from coordinator.consensus.interface import ConsensusStatus, Peer
+from coordinator.node.watches import WatchStream
+from coordinator.state.commands import Command
+from coordinator.state.machine import StateMachine
+from coordinator.state.results import Outcome
+
+
+@dataclass(frozen=True)
+class MemberStatus:
+    """A member as this node knows it."""
+
+    peer: Peer
+    client_address: str
+    """host:port for clients; empty while not known."""
+    leader: bool
+    connected: bool
+
+
+class Node(Protocol):
+    """One member of the cluster. All deadlines are event loop times in seconds."""
+
+    @property
+    def limits(self) -> Limits: ...
+
+    @property
+    def timing(self) -> Timing: ...
+
+    @property
+    def member(self) -> Peer:
+        """This member."""
+        ...
+
+    @property
+    def state(self) -> StateMachine:
+        """The applied state. For reading only, and never across an await."""
+        ...
+
+    @property
+    def consensus_status(self) -> ConsensusStatus: ...
+
+    @property
+    def uptime_s(self) -> float: ...
+
+    @property
+    def watch_count(self) -> int: ...
+
+    @property
+    def watches_full(self) -> bool:
+        """Whether this member holds as many watches as it may."""
+        ...
+
+    def members(self) -> Sequence[MemberStatus]:
+        """All members in ascending order of the name."""
+        ...
+
+    async def propose(self, command: Command, deadline: float) -> Outcome:
+        """Offers a command to the log and waits until it is applied here.
+
+        A command that is lost on the way without having been applied is offered again until the deadline.
+        Raises RequestError (not applied) or OutcomeUnknown.
+        """
+        ...
+
+    async def read(self, *, local: bool, min_revision: int, deadline: float) -> None:
+        """Returns when `state` may be read: linearizably, or with `local` as it happens to be.
+
+        Raises RequestError when no quorum or the revision could not be had before the deadline.
+        """
+        ...
+
+    async def keep_alive(self, ids: Sequence[int], deadline: float) -> Sequence[int]:
+        """Renews sessions. Returns for each its TTL in milliseconds, or 0 if it is gone.
+
+        Raises RequestError when no leader could confirm it before the deadline.
+        """
+        ...
+
+    def open_watch_stream(self) -> WatchStream:
+        """Returns a stream on which watches can be created; the caller closes it."""
+        ...

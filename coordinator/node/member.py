@@ -1,0 +1,264 @@
+"""One running member: joins the state machine, consensus, proposals, watches and sessions on one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import Iterable, Sequence
+
+import msgspec
+import structlog
+
+from coordinator.config import Limits, Timing
+from coordinator.consensus.interface import Capture, Consensus, ConsensusStatus, Peer, Role
+from coordinator.errors import RequestError, Status
+from coordinator.node.interface import MemberStatus
+from coordinator.node.keepalives import KeepAlives
+from coordinator.node.messages import (
+    Forward,
+    KeepAlive,
+    KeepAliveReply,
+    Refused,
+    decode_message,
+)
+from coordinator.node.proposals import Proposals
+from coordinator.node.sessions import SessionExpirer
+from coordinator.node.watches import WatchHub, WatchStream
+from coordinator.state.commands import Command, Compact
+from coordinator.state.machine import StateMachine
+from coordinator.state.results import Outcome
+
+TIDY_STEPS = 500
+"""Steps of physical compaction in one turn of the loop: about a millisecond."""
+
+BARRIER_ATTEMPT_S = 1.0
+"""How long one attempt to confirm a read may take before the leader is looked for again."""
+
+log = structlog.get_logger()
+
+
+class MemberNode:
+    """Implements `node.interface.Node` and drives consensus as its `Application`.
+
+    Made before its engine, which needs it; `attach` joins the two.
+    """
+
+    def __init__(self, member: Peer, client_address: str, limits: Limits, timing: Timing) -> None:
+        self.member = member
+        self.limits = limits
+        self.timing = timing
+        self.state = StateMachine()
+        self._client_address = client_address
+        self._loop = asyncio.get_running_loop()
+        self._started_at = self._loop.time()
+        self._hub = WatchHub(self.state, limits)
+        self._revision_waiters: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._waiter_count = 0
+        self._tidying = False
+        self._compacting = False
+        self._leader_known = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._consensus: Consensus
+        self._proposals: Proposals
+        self._expirer: SessionExpirer
+        self._keep_alives: KeepAlives
+
+    def attach(self, consensus: Consensus) -> None:
+        """Gives the member its consensus engine."""
+        self._consensus = consensus
+        self._proposals = Proposals(consensus, self.member.id, self.limits)
+        self._expirer = SessionExpirer(
+            consensus,
+            self.state,
+            self.timing,
+            lambda command: self._proposals.offer(command, self._loop.time() + 10.0),
+        )
+        self._keep_alives = KeepAlives(consensus, self._expirer)
+
+    async def start(self) -> None:
+        """Recovers from disk and begins to take part. Raises what `Consensus.start` raises."""
+        await self._consensus.start()
+        self._turn()
+
+    async def stop(self) -> None:
+        """Stops taking part. Idempotent."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._proposals.stop()
+        await self._keep_alives.stop()
+        await self._consensus.stop()
+
+    def _turn(self) -> None:
+        """What is looked at from time to time: deadlines of proposals and sessions, the length of history."""
+        self._timer = self._loop.call_later(self.timing.session_check_ms / 1000, self._turn)
+        self._proposals.expire(self._loop.time())
+        self._expirer.check()
+        self._compact()
+
+    # --- Node ---------------------------------------------------------------------------------------
+
+    @property
+    def consensus_status(self) -> ConsensusStatus:
+        return self._consensus.status
+
+    @property
+    def uptime_s(self) -> float:
+        return self._loop.time() - self._started_at
+
+    @property
+    def watch_count(self) -> int:
+        return self._hub.count
+
+    def members(self) -> Sequence[MemberStatus]:
+        leader = self._consensus.status.leader
+        return [
+            MemberStatus(
+                peer=peer,
+                client_address=self._client_address
+                if peer.id == self.member.id
+                else self._consensus.client_address(peer.id),
+                leader=peer.id == leader,
+                connected=peer.id == self.member.id or self._consensus.connected(peer.id),
+            )
+            for peer in self._consensus.members
+        ]
+
+    async def propose(self, command: Command, deadline: float) -> Outcome:
+        return await self._proposals.propose(command, deadline)
+
+    async def read(self, *, local: bool, min_revision: int, deadline: float) -> None:
+        if not local:
+            await self._confirm(deadline)
+        if min_revision > self.state.revision:
+            await self._wait_revision(min_revision, deadline)
+
+    async def _confirm(self, deadline: float) -> None:
+        while (left := deadline - self._loop.time()) > 0:
+            self._leader_known.clear()
+            if await self._consensus.read_barrier(min(left, BARRIER_ATTEMPT_S)):
+                return
+            if self._consensus.status.leader is None:
+                try:
+                    async with asyncio.timeout(min(max(deadline - self._loop.time(), 0.0), 0.1)):
+                        await self._leader_known.wait()
+                except TimeoutError:
+                    pass
+        raise RequestError(
+            Status.UNAVAILABLE, "NO_LEADER", "no majority confirmed the read before the deadline"
+        )
+
+    async def _wait_revision(self, revision: int, deadline: float) -> None:
+        future: asyncio.Future[None] = self._loop.create_future()
+        self._waiter_count += 1
+        heapq.heappush(self._revision_waiters, (revision, self._waiter_count, future))
+        try:
+            async with asyncio.timeout_at(deadline):
+                await future
+        except TimeoutError:
+            raise RequestError(
+                Status.DEADLINE_EXCEEDED,
+                "REVISION_NOT_REACHED",
+                f"this member is at revision {self.state.revision}, not yet at {revision}",
+                {"revision": str(self.state.revision)},
+            ) from None
+        finally:
+            if not future.done():
+                future.cancel()
+
+    async def keep_alive(self, ids: Sequence[int], deadline: float) -> Sequence[int]:
+        return await self._keep_alives.keep_alive(ids, deadline)
+
+    def open_watch_stream(self) -> WatchStream:
+        return WatchStream(self._hub, self.limits)
+
+    @property
+    def watches_full(self) -> bool:
+        return self._hub.full
+
+    # --- Application ----------------------------------------------------------------------------------
+
+    def apply(self, index: int, term: int, entry: bytes) -> None:
+        compacted = self.state.compacted_revision
+        applied = self.state.apply(entry)
+        if applied.elected is not None:
+            self._expirer.term_opened(applied.elected)
+        if applied.opened or applied.ended:
+            self._expirer.applied(applied.opened, applied.ended)
+        self._proposals.applied(term, applied.outcomes)
+        if applied.batches:
+            self._hub.publish(applied.batches)
+            self._wake_waiters()
+        if self.state.compacted_revision != compacted and not self._tidying:
+            self._tidying = True
+            self._loop.call_soon(self._tidy)
+
+    def _wake_waiters(self) -> None:
+        waiters = self._revision_waiters
+        while waiters and (waiters[0][0] <= self.state.revision or waiters[0][2].done()):
+            future = heapq.heappop(waiters)[2]
+            if not future.done():
+                future.set_result(None)
+
+    def _tidy(self) -> None:
+        self._tidying = self.state.tidy(TIDY_STEPS)
+        if self._tidying:
+            self._loop.call_soon(self._tidy)
+
+    def _compact(self) -> None:
+        """As leader: proposes to forget history beyond the limit, a tenth of it at a time."""
+        history_max = self.limits.history_revisions_max
+        if (
+            self._compacting
+            or self.state.revision - self.state.compacted_revision
+            <= history_max + history_max // 10
+            or self._consensus.status.role is not Role.LEADER
+        ):
+            return
+        self._compacting = True
+
+        def done(future: asyncio.Future[Outcome]) -> None:
+            self._compacting = False
+            if not future.cancelled() and (error := future.exception()) is not None:
+                log.warning("history was not compacted", error=str(error))
+
+        command = Compact(self.state.revision - history_max)
+        self._proposals.offer(command, self._loop.time() + 10.0).add_done_callback(done)
+
+    def capture(self) -> Capture:
+        return self.state.capture()
+
+    def restore(self, index: int, term: int, slices: Iterable[bytes]) -> None:
+        self.state.restore(slices)
+        self._expirer.state_replaced()
+        self._proposals.state_replaced()
+        self._hub.state_replaced()
+        self._wake_waiters()
+
+    def leadership_changed(self, status: ConsensusStatus) -> None:
+        if status.leader is not None:
+            self._leader_known.set()
+        self._expirer.leadership_changed(status)
+        self._proposals.leadership_changed(status)
+        self._keep_alives.leadership_changed()
+
+    def ready_to_propose(self) -> None:
+        self._proposals.schedule()
+
+    def message_received(self, member: int, payload: bytes) -> None:
+        try:
+            message = decode_message(payload)
+            if isinstance(message, Forward):
+                self._proposals.receive(member, message)
+            elif isinstance(message, Refused):
+                self._proposals.refused(message)
+            elif isinstance(message, KeepAlive):
+                self._keep_alives.asked(member, message)
+            elif isinstance(message, KeepAliveReply):
+                self._keep_alives.answered(message)
+        except msgspec.DecodeError as error:
+            log.warning("message from a member can't be read", member=member, error=str(error))
+
+    def peer_changed(self, member: int, connected: bool) -> None:
+        if connected:
+            self._proposals.peer_connected(member)

@@ -1,0 +1,185 @@
+"""The life of sessions: keep-alives on their way to the leader, and deadlines on the leader.
+
+A leader starts deadlines only after it applied the `LeaderElected` that opened its term; every
+session then has its full TTL again. A keep-alive is recorded when it arrives and answered once a
+quorum has confirmed, after that, that this member still leads in that same term: no later leader
+can have started its deadlines earlier than the answer assumes. Expiry is a proposal that carries
+the term; once it is under way, keep-alives of the session wait for what becomes of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import Callable, Iterable, Sequence
+
+from coordinator.config import Timing
+from coordinator.consensus.interface import Consensus, ConsensusStatus, Role
+from coordinator.errors import OutcomeUnknown, RequestError
+from coordinator.state.commands import SessionExpire
+from coordinator.state.machine import StateMachine
+from coordinator.state.model import Session
+from coordinator.state.results import Outcome
+
+EXPIRE_IDS_MAX = 100
+"""Sessions that one command ends, so that no entry takes long to apply."""
+
+
+class SessionExpirer:
+    """The deadlines of all sessions; empty on a member that does not lead."""
+
+    def __init__(
+        self,
+        consensus: Consensus,
+        state: StateMachine,
+        timing: Timing,
+        expire: Callable[[SessionExpire], asyncio.Future[Outcome]],
+    ) -> None:
+        self._consensus = consensus
+        self._state = state
+        self._timing = timing
+        self._expire = expire
+        self._loop = asyncio.get_running_loop()
+        # The term in which deadlines run here; 0: they don't.
+        self._term = 0
+        self._deadlines: dict[int, float] = {}
+        # Each session stands here under a deadline that it had; looked at again when that comes.
+        self._heap: list[tuple[float, int]] = []
+        # The entry of the heap that counts; others of the same session are left-overs.
+        self._queued: dict[int, float] = {}
+        self._ending: dict[int, asyncio.Future[None]] = {}
+
+    @property
+    def open_term(self) -> int:
+        """The term in which this member records keep-alives; 0: none."""
+        return self._term
+
+    def term_opened(self, term: int) -> None:
+        """A LeaderElected was applied: starts all deadlines if it is this member's own, else drops them."""
+        status = self._consensus.status
+        self._drop()
+        if status.role is Role.LEADER and status.term == term:
+            self._term = term
+            now = self._loop.time()
+            for session in self._state.sessions():
+                self._start(session, now)
+
+    def leadership_changed(self, status: ConsensusStatus) -> None:
+        """Drops all deadlines when this member no longer leads in the term in which they were started."""
+        if status.role is not Role.LEADER or status.term != self._term:
+            self._drop()
+
+    def state_replaced(self) -> None:
+        """A snapshot replaced the state; only followers install one."""
+        self._drop()
+
+    def _drop(self) -> None:
+        self._term = 0
+        self._deadlines.clear()
+        self._heap.clear()
+        self._queued.clear()
+        ending, self._ending = self._ending, {}
+        for future in ending.values():
+            if not future.done():
+                future.set_result(None)
+
+    def _start(self, session: Session, now: float) -> None:
+        self._deadlines[session.id] = now + session.ttl_ms / 1000
+        self._push(session.id)
+
+    def _push(self, session_id: int) -> None:
+        deadline = self._queued[session_id] = self._deadlines[session_id]
+        heapq.heappush(self._heap, (deadline, session_id))
+
+    def applied(self, opened: Iterable[Session], ended: Iterable[int]) -> None:
+        """Sessions were opened and ended by an applied entry."""
+        if not self._term:
+            return
+        now = self._loop.time()
+        # In this order, so that an id that was ended and taken again within one entry has its deadline.
+        for session_id in ended:
+            self._deadlines.pop(session_id, None)
+            self._queued.pop(session_id, None)
+            self._settle(session_id)
+        for session in opened:
+            if self._state.session(session.id) is not None:
+                self._start(session, now)
+
+    def _settle(self, session_id: int) -> None:
+        future = self._ending.pop(session_id, None)
+        if future is not None and not future.done():
+            future.set_result(None)
+
+    def check(self) -> None:
+        """Proposes the end of sessions whose deadline has passed. Called every few ticks."""
+        now = self._loop.time()
+        due: list[int] = []
+        while self._heap and self._heap[0][0] <= now:
+            queued, session_id = heapq.heappop(self._heap)
+            if self._queued.get(session_id) != queued or session_id in self._ending:
+                continue
+            if self._deadlines[session_id] > now:
+                self._push(session_id)
+            else:
+                due.append(session_id)
+        for start in range(0, len(due), EXPIRE_IDS_MAX):
+            self._end(due[start : start + EXPIRE_IDS_MAX])
+
+    def _end(self, ids: Sequence[int]) -> None:
+        for session_id in ids:
+            self._ending.setdefault(session_id, self._loop.create_future())
+        term = self._term
+        try:
+            future = self._expire(SessionExpire(term, tuple(ids)))
+        except RequestError:
+            self._spare(ids)
+        else:
+            future.add_done_callback(lambda f: self._ended(term, ids, f))
+
+    def _ended(self, term: int, ids: Sequence[int], future: asyncio.Future[Outcome]) -> None:
+        """The command that was to end these sessions has come to something."""
+        if future.cancelled() or self._term != term:
+            return  # a later term has started everything anew
+        error = future.exception()
+        if error is None:
+            for session_id in ids:
+                self._settle(session_id)
+        elif isinstance(error, OutcomeUnknown):
+            # It may yet be applied: nobody may be told that the session lives. Ending it again does no harm.
+            self._end(ids)
+        else:
+            self._spare(ids)
+
+    def _spare(self, ids: Sequence[int]) -> None:
+        """The sessions were surely not ended; their deadlines stand."""
+        for session_id in ids:
+            if session_id in self._deadlines:
+                self._push(session_id)
+            self._settle(session_id)
+
+    async def keep_alive(self, ids: Sequence[int], timeout_s: float) -> tuple[int, ...] | None:
+        """As leader: renews sessions; returns their TTLs in milliseconds, 0 for those that are gone.
+
+        None: this member does not lead, or could not confirm in time that it does.
+        """
+        term = self._term
+        if not term:
+            return None
+        deadline = self._loop.time() + timeout_s
+        ending = [self._ending[i] for i in ids if i in self._ending]
+        if ending:
+            await asyncio.wait(ending, timeout=timeout_s)
+            if self._term != term:
+                return None
+        now = self._loop.time()
+        for session_id in ids:
+            session = self._state.session(session_id)
+            if session is not None and session_id not in self._ending:
+                self._deadlines[session_id] = now + session.ttl_ms / 1000
+        if await self._consensus.confirm(max(0.0, deadline - now)) != term or self._term != term:
+            return None
+        if any(i in self._ending for i in ids):
+            return None
+        return tuple(
+            0 if (session := self._state.session(i)) is None else session.ttl_ms for i in ids
+        )

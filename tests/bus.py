@@ -1,0 +1,173 @@
+"""A consensus of members in one loop whose every step a test decides: who leads, what is lost.
+
+It keeps the contract of `coordinator.consensus.interface` and nothing more, so that the rooms above
+consensus can be put into situations that real elections reach only by chance.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from coordinator.config import Limits, Timing
+from coordinator.consensus.interface import ConsensusStatus, Peer, Role
+from coordinator.node.member import MemberNode
+
+
+class BusConsensus:
+    """One member's end of the bus."""
+
+    def __init__(self, bus: Bus, peer: Peer) -> None:
+        self._bus = bus
+        self.peer = peer
+        self.application: MemberNode
+        self.applied = 0
+        self.busy = False
+
+    @property
+    def status(self) -> ConsensusStatus:
+        bus = self._bus
+        leads = bus.leader == self.peer.id
+        return ConsensusStatus(
+            role=Role.LEADER if leads else Role.FOLLOWER,
+            term=bus.term,
+            leader=bus.leader,
+            commit_index=bus.committed,
+            applied_index=self.applied,
+            last_index=len(bus.log),
+            snapshot_index=0,
+            journal_size_bytes=0,
+            snapshot_size_bytes=0,
+        )
+
+    @property
+    def members(self) -> tuple[Peer, ...]:
+        return tuple(m.peer for m in self._bus.members)
+
+    async def start(self) -> None:
+        pass
+
+    async def stop(self) -> None:
+        pass
+
+    def propose(self, entry: bytes) -> int | None:
+        if self._bus.leader != self.peer.id:
+            return None
+        return self._bus.append(entry)
+
+    async def confirm(self, timeout_s: float) -> int | None:
+        return await self._bus.confirm(self.peer.id, timeout_s)
+
+    async def read_barrier(self, timeout_s: float) -> bool:
+        return await self._bus.confirm(self._bus.leader or 0, timeout_s) is not None
+
+    def send(self, member: int, payload: bytes) -> bool:
+        return self._bus.send(self.peer.id, member, payload)
+
+    def connected(self, member: int) -> bool:
+        return (self.peer.id, member) not in self._bus.cut
+
+    def client_address(self, member: int) -> str:
+        return ""
+
+
+class Bus:
+    """The log and the links of all members."""
+
+    def __init__(self, names: str = "abc", limits: Limits | None = None) -> None:
+        self.log: list[tuple[int, bytes]] = []
+        self.committed = 0
+        self.term = 0
+        self.leader: int | None = None
+        # While True, entries are appended but not committed.
+        self.held = False
+        self.quorum = True
+        self.cut: set[tuple[int, int]] = set()
+        # Sees each message between members; False loses it.
+        self.tap: Callable[[int, int, bytes], bool] = lambda origin, member, payload: True
+        self.before_confirm: Callable[[], Awaitable[None]] | None = None
+        self.members: list[BusConsensus] = []
+        self.nodes: list[MemberNode] = []
+        for number, name in enumerate(names, start=1):
+            peer = Peer(number, name, f"{name}:1")
+            node = MemberNode(peer, f"{name}:2", limits or Limits(), Timing())
+            consensus = BusConsensus(self, peer)
+            consensus.application = node
+            node.attach(consensus)
+            self.members.append(consensus)
+            self.nodes.append(node)
+
+    async def __aenter__(self) -> Bus:
+        for node in self.nodes:
+            await node.start()
+        self.elect(1)
+        await self.settle()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for node in self.nodes:
+            await node.stop()
+
+    def elect(self, leader: int | None) -> None:
+        """Begins a term, with this leader or none."""
+        self.term += 1
+        self.leader = leader
+        for member in self.members:
+            member.application.leadership_changed(member.status)
+
+    def append(self, entry: bytes) -> int:
+        self.log.append((self.term, entry))
+        if not self.held:
+            asyncio.get_running_loop().call_soon(self.commit)
+        return len(self.log)
+
+    def commit(self) -> None:
+        """Commits and applies all that was appended, unless it is held."""
+        if self.held:
+            return
+        self.committed = len(self.log)
+        for member in self.members:
+            self.apply(member)
+
+    def apply(self, member: BusConsensus) -> None:
+        """Lets one member apply what is committed."""
+        while member.applied < self.committed:
+            term, entry = self.log[member.applied]
+            member.applied += 1
+            member.application.apply(member.applied, term, entry)
+
+    def lose(self) -> int:
+        """Drops what is not committed, as a change of leader may; returns the number of entries."""
+        lost = len(self.log) - self.committed
+        del self.log[self.committed :]
+        return lost
+
+    async def confirm(self, member: int, timeout_s: float) -> int | None:
+        if self.before_confirm is not None:
+            await self.before_confirm()
+        await asyncio.sleep(0)
+        if member != self.leader or not self.quorum or not member:
+            await asyncio.sleep(min(timeout_s, 0.01))
+            return None
+        return self.term
+
+    def send(self, origin: int, member: int, payload: bytes) -> bool:
+        if (origin, member) in self.cut:
+            return False
+        if self.tap(origin, member, payload):
+            target = self.members[member - 1]
+            asyncio.get_running_loop().call_soon(
+                target.application.message_received, origin, payload
+            )
+        return True
+
+    def reconnect(self, one: int, other: int) -> None:
+        """Makes a new connection between two members."""
+        for a, b in ((one, other), (other, one)):
+            self.cut.discard((a, b))
+            self.members[a - 1].application.peer_changed(b, True)
+
+    async def settle(self, turns: int = 20) -> None:
+        """Lets the loop turn until what is under way is done."""
+        for _ in range(turns):
+            await asyncio.sleep(0)

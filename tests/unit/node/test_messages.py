@@ -1,0 +1,40 @@
+"""Messages between nodes survive the wire, and junk does not."""
+
+from __future__ import annotations
+
+import contextlib
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from coordinator.node.messages import (
+    Forward,
+    KeepAlive,
+    KeepAliveReply,
+    Message,
+    Refused,
+    decode_message,
+    encode_message,
+)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        Forward(3, 4, (msgspec.Raw(b"\x01"), msgspec.Raw(b"\x02"))),
+        Refused((1, 2), True),
+        KeepAlive(1, (2, 3)),
+        KeepAliveReply(1, (0, 5)),
+        KeepAliveReply(1, None),
+    ],
+)
+def test_messages_round_trip(message: Message) -> None:
+    assert encode_message(decode_message(encode_message(message))) == encode_message(message)
+
+
+@given(st.binary(max_size=200))
+def test_junk_raises_only_a_decode_error(junk: bytes) -> None:
+    with contextlib.suppress(msgspec.DecodeError):
+        decode_message(junk)

@@ -1,0 +1,179 @@
+"""A session never dies early and never lingers, whoever leads."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from coordinator.errors import RequestError
+from coordinator.state.commands import Put, Range, Selector, SessionClose, SessionOpen, Write
+from coordinator.state.results import RangeResult, SessionResult
+from tests.bus import Bus
+
+TTL_MS = 400
+
+
+@pytest.fixture
+async def bus() -> AsyncIterator[Bus]:
+    async with Bus() as bus:
+        yield bus
+
+
+def soon(seconds: float = 5.0) -> float:
+    return asyncio.get_running_loop().time() + seconds
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def opened(bus: Bus, session_id: int, ttl_ms: int = TTL_MS, node: int = 1) -> int:
+    outcome = await bus.nodes[node].propose(SessionOpen(session_id, ttl_ms), soon())
+    assert isinstance(outcome.result, SessionResult)
+    return session_id
+
+
+async def gone(bus: Bus, session_id: int, within_s: float) -> float:
+    """Waits until the session has ended; returns when."""
+    async with asyncio.timeout(within_s):
+        while bus.nodes[0].state.session(session_id) is not None:
+            await asyncio.sleep(0.005)
+    return now()
+
+
+async def test_a_silent_session_ends_after_its_ttl_and_takes_its_keys(bus: Bus) -> None:
+    start = now()
+    await opened(bus, 7)
+    await bus.nodes[2].propose(Write(Put(b"/e", b"", session=7)), soon())
+    ended = await gone(bus, 7, 2.0)
+    assert TTL_MS / 1000 <= ended - start < TTL_MS / 1000 + 0.3
+    result = bus.nodes[1].state.range(Range(Selector(b"/e")))
+    assert isinstance(result, RangeResult)
+    assert not result.kvs
+
+
+@pytest.mark.parametrize("node", range(3))
+async def test_keep_alives_through_any_member_renew_it(bus: Bus, node: int) -> None:
+    await opened(bus, 7)
+    for _ in range(6):
+        await asyncio.sleep(TTL_MS / 3000)
+        assert await bus.nodes[node].keep_alive([7], soon()) == (TTL_MS,)
+    assert bus.nodes[0].state.session(7) is not None
+
+
+async def test_a_keep_alive_of_a_gone_session_says_so(bus: Bus) -> None:
+    await opened(bus, 7)
+    await bus.nodes[0].propose(SessionClose(7), soon())
+    assert await bus.nodes[1].keep_alive([7, 8], soon()) == (0, 0)
+    assert await bus.nodes[0].keep_alive([7], soon()) == (0,)
+
+
+async def test_keep_alives_of_one_turn_are_one_message(bus: Bus) -> None:
+    for session_id in range(1, 21):
+        await opened(bus, session_id, 10_000)
+    sent: list[bytes] = []
+    bus.tap = lambda origin, member, payload: sent.append(payload) or True  # type: ignore[func-returns-value]  # records and passes on
+    ttls = await asyncio.gather(*(bus.nodes[1].keep_alive([i], soon()) for i in range(1, 21)))
+    assert ttls == [(10_000,)] * 20
+    assert len(sent) == 2  # the question and its answer
+
+
+async def test_a_new_leader_gives_every_session_its_full_ttl_again(bus: Bus) -> None:
+    await opened(bus, 7)
+    await asyncio.sleep(TTL_MS / 2000)
+    elected = now()
+    bus.elect(2)
+    ended = await gone(bus, 7, 2.0)
+    assert ended - elected >= TTL_MS / 1000
+
+
+async def test_a_deposed_leader_ends_nobody(bus: Bus) -> None:
+    await opened(bus, 7)
+    bus.held = True
+    await asyncio.sleep(TTL_MS / 1000 + 0.1)  # the leader has proposed the end; it is not committed
+    assert bus.nodes[0].state.session(7) is not None
+    bus.elect(2)  # the new leader has that entry in its log, behind which it opens its term
+    bus.held = False
+    bus.commit()
+    await bus.settle()
+    assert bus.nodes[0].state.session(7) is None  # it came before the new term: rightly ended
+    await opened(bus, 8)
+    bus.held = True
+    stale = bus.nodes[1]._expirer
+    term = bus.term
+    bus.elect(3)
+    bus.held = False
+    await bus.settle()
+    from coordinator.state.commands import SessionExpire
+
+    await bus.nodes[1].propose(SessionExpire(term, (8,)), soon())
+    assert bus.nodes[0].state.session(8) is not None
+    assert stale.open_term == 0
+
+
+async def test_no_keep_alive_is_confirmed_before_the_term_is_opened(bus: Bus) -> None:
+    await opened(bus, 7, 10_000)
+    bus.held = True
+    bus.elect(2)
+    await bus.settle()
+    with pytest.raises(RequestError):
+        await bus.nodes[2].keep_alive([7], soon(0.2))
+    bus.held = False
+    bus.commit()
+    assert await bus.nodes[2].keep_alive([7], soon()) == (10_000,)
+
+
+async def test_no_keep_alive_is_confirmed_without_a_quorum(bus: Bus) -> None:
+    await opened(bus, 7, 10_000)
+    bus.quorum = False
+    for node in bus.nodes:
+        with pytest.raises(RequestError):
+            await node.keep_alive([7], soon(0.1))
+
+
+async def test_a_keep_alive_waits_for_an_expiry_under_way(bus: Bus) -> None:
+    await opened(bus, 7)
+    bus.held = True
+    await asyncio.sleep(TTL_MS / 1000 + 0.1)
+    answer = asyncio.create_task(bus.nodes[1].keep_alive([7], soon()))
+    await asyncio.sleep(0.05)
+    assert not answer.done()
+    bus.held = False
+    bus.commit()
+    assert await answer == (0,)
+
+
+async def test_a_keep_alive_counts_from_its_arrival_not_from_its_confirmation(bus: Bus) -> None:
+    await opened(bus, 7)
+    await asyncio.sleep(TTL_MS / 2000)
+
+    async def slow() -> None:
+        await asyncio.sleep(TTL_MS / 2000)
+
+    bus.before_confirm = slow
+    arrived = now()
+    assert await bus.nodes[0].keep_alive([7], soon()) == (TTL_MS,)
+    bus.before_confirm = None
+    ended = await gone(bus, 7, 2.0)
+    assert TTL_MS / 1000 <= ended - arrived < TTL_MS / 1000 + 0.3
+
+
+async def test_a_lost_leader_is_asked_again_elsewhere(bus: Bus) -> None:
+    await opened(bus, 7, 10_000)
+    bus.tap = lambda *_: False
+    answer = asyncio.create_task(bus.nodes[2].keep_alive([7], soon()))
+    await bus.settle()
+    bus.tap = lambda *_: True
+    bus.elect(2)
+    assert await answer == (10_000,)
+
+
+async def test_an_id_taken_again_has_a_deadline_of_its_own(bus: Bus) -> None:
+    await opened(bus, 7)
+    await bus.nodes[0].propose(SessionClose(7), soon())
+    start = now()
+    await opened(bus, 7)
+    ended = await gone(bus, 7, 2.0)
+    assert ended - start >= TTL_MS / 1000
