@@ -1,0 +1,175 @@
+"""The service `coordinator.v1.Session`."""
+
+from __future__ import annotations
+
+import secrets
+from itertools import islice
+
+from coordinator.api import render
+from coordinator.api.convert import Converter
+from coordinator.errors import RequestError, Status
+from coordinator.node.interface import Node
+from coordinator.rpc import Bidi, Call, Service, Stream, Unary, deadline_of, invalid, too_large
+from coordinator.state.commands import SessionClose, SessionOpen
+from coordinator.state.results import Code, Failure, SessionResult
+from coordinator_client.pb import session_pb2
+
+LIST_LENGTH_MAX = 10_000
+"""Sessions in one reply."""
+
+ID_ATTEMPTS = 3
+
+
+class SessionService:
+    """Opens, keeps and ends sessions."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._convert = Converter(node.limits)
+
+    def service(self) -> Service:
+        """Returns the methods for a host."""
+        pb = session_pb2
+        keep_alive = Bidi(
+            "KeepAlive", pb.SessionKeepAliveRequest, pb.SessionKeepAliveResponse, self.keep_alive
+        )
+        return Service(
+            "coordinator.v1.Session",
+            (
+                Unary("Open", pb.SessionOpenRequest, pb.SessionOpenResponse, self.open),
+                keep_alive,
+                Unary("Close", pb.SessionCloseRequest, pb.SessionCloseResponse, self.close),
+                Unary("Get", pb.SessionGetRequest, pb.SessionGetResponse, self.get),
+                Unary("List", pb.SessionListRequest, pb.SessionListResponse, self.list),
+            ),
+        )
+
+    def _deadline(self, call: Call) -> float:
+        return deadline_of(call, self._node.timing.request_timeout_ms_default / 1000)
+
+    async def open(
+        self, call: Call, request: session_pb2.SessionOpenRequest
+    ) -> session_pb2.SessionOpenResponse:
+        """Opens a session under the client's id or a random one."""
+        self._check_open(request)
+        deadline = self._deadline(call)
+        for _ in range(ID_ATTEMPTS):
+            command = SessionOpen(
+                id=request.id or secrets.randbits(62) + 1,
+                ttl_ms=request.ttl_ms,
+                disconnect_grace_ms=request.disconnect_grace_ms
+                if request.HasField("disconnect_grace_ms")
+                else None,
+                metadata=tuple(sorted(request.metadata.items())),
+            )
+            outcome = await self._node.propose(command, deadline)
+            result = outcome.result
+            if isinstance(result, SessionResult):
+                return session_pb2.SessionOpenResponse(
+                    header=render.header(self._node, outcome.revision),
+                    id=result.session.id,
+                    ttl_ms=result.session.ttl_ms,
+                )
+            assert isinstance(result, Failure)
+            error = render.error(result)
+            if request.id or result.code is not Code.SESSION_EXISTS:
+                break
+        raise error
+
+    def _check_open(self, request: session_pb2.SessionOpenRequest) -> None:
+        limits = self._node.limits
+        if not limits.session_ttl_ms_min <= request.ttl_ms <= limits.session_ttl_ms_max:
+            raise invalid(
+                "ttl_ms",
+                f"must be from {limits.session_ttl_ms_min} to {limits.session_ttl_ms_max}",
+            )
+        if request.id < 0:
+            raise invalid("id", "is negative")
+        if request.HasField("disconnect_grace_ms") and not (
+            0 <= request.disconnect_grace_ms <= request.ttl_ms
+        ):
+            raise invalid("disconnect_grace_ms", "must be from 0 to ttl_ms")
+        size = sum(len(k.encode()) + len(v.encode()) for k, v in request.metadata.items())
+        if size > limits.session_metadata_size_bytes_max:
+            raise too_large("metadata in bytes", size, limits.session_metadata_size_bytes_max)
+        if self._node.state.session_count >= limits.sessions_max:
+            raise too_large("the number of sessions", limits.sessions_max + 1, limits.sessions_max)
+
+    async def keep_alive(
+        self,
+        stream: Stream[session_pb2.SessionKeepAliveRequest, session_pb2.SessionKeepAliveResponse],
+    ) -> None:
+        """Renews sessions, request by request."""
+        node = self._node
+        while (request := await stream.receive()) is not None:
+            if len(request.ids) > node.limits.keep_alive_ids_max:
+                raise too_large("ids", len(request.ids), node.limits.keep_alive_ids_max)
+            ttls = await node.keep_alive(
+                tuple(request.ids),
+                deadline_of(stream, node.timing.request_timeout_ms_default / 1000),
+            )
+            await stream.send(
+                session_pb2.SessionKeepAliveResponse(
+                    header=render.header(node),
+                    results=[
+                        session_pb2.SessionKeepAliveResponse.Result(
+                            id=session_id, alive=ttl_ms > 0, ttl_ms=ttl_ms
+                        )
+                        for session_id, ttl_ms in zip(request.ids, ttls, strict=True)
+                    ],
+                )
+            )
+
+    async def close(
+        self, call: Call, request: session_pb2.SessionCloseRequest
+    ) -> session_pb2.SessionCloseResponse:
+        """Ends a session."""
+        if request.id <= 0:
+            raise invalid("id", "must be positive")
+        command = SessionClose(request.id, self._convert.request_id(request, request.request))
+        outcome = await self._node.propose(command, self._deadline(call))
+        if isinstance(outcome.result, Failure):
+            raise render.error(outcome.result)
+        assert isinstance(outcome.result, SessionResult)
+        return session_pb2.SessionCloseResponse(
+            header=render.header(self._node, outcome.revision), deleted=outcome.result.deleted
+        )
+
+    async def get(
+        self, call: Call, request: session_pb2.SessionGetRequest
+    ) -> session_pb2.SessionGetResponse:
+        """Describes one session."""
+        node = self._node
+        await node.read(local=request.local, min_revision=0, deadline=self._deadline(call))
+        record = node.state.session(request.id)
+        if record is None:
+            raise RequestError(
+                Status.NOT_FOUND,
+                "SESSION_NOT_FOUND",
+                f"there is no session {request.id}",
+                {"session": str(request.id)},
+            )
+        keys = node.state.session_keys(request.id)
+        return session_pb2.SessionGetResponse(
+            header=render.header(node, local=request.local),
+            session=render.session(record, len(keys)),
+            keys=keys,
+        )
+
+    async def list(
+        self, call: Call, request: session_pb2.SessionListRequest
+    ) -> session_pb2.SessionListResponse:
+        """Describes all sessions, a page at a time."""
+        if request.limit < 0 or request.start_after < 0:
+            raise invalid("limit", "limit and start_after must not be negative")
+        node = self._node
+        await node.read(local=request.local, min_revision=0, deadline=self._deadline(call))
+        limit = min(request.limit or LIST_LENGTH_MAX, LIST_LENGTH_MAX)
+        records = list(islice(node.state.sessions(request.start_after), limit + 1))
+        return session_pb2.SessionListResponse(
+            header=render.header(node, local=request.local),
+            sessions=[
+                render.session(r, node.state.session_key_count(r.id)) for r in records[:limit]
+            ],
+            more=len(records) > limit,
+        )

@@ -1,0 +1,281 @@
+"""The service `coordinator.v1.Watch`: one stream carries many watches."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+
+from coordinator.api import render
+from coordinator.api.convert import INT64_MAX, Converter
+from coordinator.errors import RequestError, Status
+from coordinator.node.interface import Node
+from coordinator.node.watches import Compacted, Filter, MatchedBatch, Snapshot, Watcher
+from coordinator.rpc import Bidi, Service, Stream
+from coordinator_client.pb import common_pb2, watch_pb2
+
+WatchStream = Stream[watch_pb2.WatchRequest, watch_pb2.WatchResponse]
+
+_CANCELS = {
+    Status.INVALID_ARGUMENT: watch_pb2.WatchCanceled.REASON_INVALID,
+    Status.RESOURCE_EXHAUSTED: watch_pb2.WatchCanceled.REASON_LIMIT,
+}
+
+
+class WatchService:
+    """Streams of events."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    def service(self) -> Service:
+        """Returns the methods for a host."""
+        pb = watch_pb2
+        return Service(
+            "coordinator.v1.Watch", (Bidi("Watch", pb.WatchRequest, pb.WatchResponse, self.watch),)
+        )
+
+    async def watch(self, stream: WatchStream) -> None:
+        """Serves one stream until the client ends it."""
+        session = _WatchSession(self._node, stream)
+        async with contextlib.AsyncExitStack() as stack:
+            stack.callback(session.close)
+            group = await stack.enter_async_context(asyncio.TaskGroup())
+            writer = group.create_task(session.write())
+            ticker = group.create_task(session.tick())
+            await session.read(group)
+            writer.cancel()
+            ticker.cancel()
+
+
+class _WatchSession:
+    """One stream: what its client asked for and what it is told."""
+
+    def __init__(self, node: Node, stream: WatchStream) -> None:
+        self._node = node
+        self._stream = stream
+        self._convert = Converter(node.limits)
+        self._watches = node.open_watch_stream()
+        self._creates: dict[int, watch_pb2.WatchCreate] = {}
+        self._starting: dict[int, asyncio.Task[None]] = {}
+        self._last_id = 0
+        # Messages of one stream must not be written by two tasks at once.
+        self._writing = asyncio.Lock()
+
+    def close(self) -> None:
+        self._watches.close()
+
+    async def _send(self, watch_id: int, revision: int | None = None, **response: object) -> None:
+        message = watch_pb2.WatchResponse(
+            header=render.header(self._node, revision),
+            watch_id=watch_id,
+            **response,  # type: ignore[arg-type]  # the name and value of the oneof's member
+        )
+        async with self._writing:
+            await self._stream.send(message)
+
+    # --- requests -----------------------------------------------------------------------------------
+
+    async def read(self, group: asyncio.TaskGroup) -> None:
+        """Takes the client's requests until it ends the stream, then waits for what is under way."""
+        while (request := await self._stream.receive()) is not None:
+            kind = request.WhichOneof("request")
+            if kind == "create":
+                await self._create(group, request.create)
+            elif kind == "cancel":
+                await self._cancel(request.cancel.watch_id)
+            elif kind == "progress":
+                await self._progress(asked=True)
+            else:
+                raise RequestError(
+                    Status.INVALID_ARGUMENT, "INVALID_ARGUMENT", "a message without a request"
+                )
+        for task in list(self._starting.values()):
+            task.cancel()
+
+    async def _create(self, group: asyncio.TaskGroup, create: watch_pb2.WatchCreate) -> None:
+        self._check_cluster(create.cluster_id)
+        watch_id = create.watch_id
+        if watch_id == 0:
+            while self._last_id == 0 or self._last_id in self._creates:
+                self._last_id += 1
+            watch_id = self._last_id
+        if watch_id < 0 or watch_id in self._creates:
+            raise RequestError(
+                Status.INVALID_ARGUMENT,
+                "INVALID_ARGUMENT",
+                f"watch_id {watch_id} is negative or in use on this stream",
+                {"field": "watch_id"},
+            )
+        self._creates[watch_id] = create
+        if create.local and not create.min_revision and not self._starting:
+            await self._start(watch_id, create)
+        else:
+            task = group.create_task(self._start(watch_id, create))
+            self._starting[watch_id] = task
+            task.add_done_callback(lambda _: self._starting.pop(watch_id, None))
+
+    def _check_cluster(self, cluster_id: int) -> None:
+        own = self._node.state.cluster_id
+        if cluster_id and own and cluster_id != own:
+            raise RequestError(
+                Status.FAILED_PRECONDITION,
+                "CLUSTER_MISMATCH",
+                f"the watch belongs to cluster {cluster_id:x}, this is cluster {own:x}",
+                {"cluster_id": str(own)},
+            )
+
+    async def _start(self, watch_id: int, create: watch_pb2.WatchCreate) -> None:
+        try:
+            await self._begin(watch_id, create)
+        except RequestError as error:
+            self._creates.pop(watch_id, None)
+            reason = _CANCELS.get(error.status, watch_pb2.WatchCanceled.REASON_UNAVAILABLE)
+            await self._send(
+                watch_id,
+                canceled=watch_pb2.WatchCanceled(reason=reason, message=error.message),
+            )
+
+    async def _begin(self, watch_id: int, create: watch_pb2.WatchCreate) -> None:
+        node = self._node
+        selector = self._convert.selector("selector", create.selector)
+        if not 0 <= create.start_revision < INT64_MAX or create.min_revision < 0:
+            raise RequestError(
+                Status.INVALID_ARGUMENT, "INVALID_ARGUMENT", "a revision is out of range"
+            )
+        if create.with_snapshot and create.start_revision:
+            raise RequestError(
+                Status.INVALID_ARGUMENT,
+                "INVALID_ARGUMENT",
+                "with_snapshot and start_revision exclude each other",
+            )
+        # Where the watch begins is only asked of a quorum when the client leaves it to the server.
+        await node.read(
+            local=create.local or create.start_revision > 0,
+            min_revision=create.min_revision,
+            deadline=asyncio.get_running_loop().time()
+            + node.timing.request_timeout_ms_default / 1000,
+        )
+        self._check_cluster(create.cluster_id)
+        limits = node.limits
+        if len(self._watches.watchers) >= limits.watches_per_stream_max or node.watches_full:
+            raise RequestError(
+                Status.RESOURCE_EXHAUSTED, "LIMIT_EXCEEDED", "too many watches on this member"
+            )
+        async with self._writing:
+            # One message says where the watch begins, and nothing of it may be sent before.
+            start = create.start_revision or node.state.revision + 1
+            watcher = self._watches.create(
+                watch_id,
+                Filter(selector, create.no_put, create.no_delete),
+                start,
+                snapshot=create.with_snapshot,
+            )
+            await self._stream.send(
+                watch_pb2.WatchResponse(
+                    header=render.header(node),
+                    watch_id=watch_id,
+                    created=watch_pb2.WatchCreated(start_revision=watcher.next_revision),
+                )
+            )
+
+    async def _cancel(self, watch_id: int) -> None:
+        task = self._starting.get(watch_id)
+        if task is not None:
+            task.cancel()
+        if self._creates.pop(watch_id, None) is None:
+            return
+        self._watches.cancel(watch_id)
+        await self._send(watch_id, canceled=watch_pb2.WatchCanceled())
+
+    # --- what the client is told --------------------------------------------------------------------
+
+    async def write(self) -> None:
+        """Sends what watches have to tell, one watch after the other."""
+        while True:
+            await self._watches.wait()
+            taken = self._watches.take()
+            if taken is None:
+                continue
+            watcher, delivery = taken
+            if isinstance(delivery, Snapshot):
+                await self._send_snapshot(watcher, delivery)
+            elif isinstance(delivery, Compacted):
+                self._creates.pop(watcher.watch_id, None)
+                canceled = watch_pb2.WatchCanceled(
+                    reason=watch_pb2.WatchCanceled.REASON_COMPACTED,
+                    compacted_revision=delivery.revision,
+                    message=f"history up to revision {delivery.revision} is compacted",
+                )
+                await self._send(watcher.watch_id, canceled=canceled)
+            elif delivery:
+                for batches in self._messages(watcher, delivery):
+                    await self._send(
+                        watcher.watch_id,
+                        batches[-1].revision,
+                        events=watch_pb2.WatchEvents(batches=batches),
+                    )
+            # Nothing above need have waited: replay of a long history takes turns with everyone else.
+            await asyncio.sleep(0)
+
+    async def _send_snapshot(self, watcher: Watcher, snapshot: Snapshot) -> None:
+        await self._send(
+            watcher.watch_id,
+            snapshot.revision,
+            snapshot=watch_pb2.WatchSnapshot(
+                kvs=[render.key_value(kv) for kv in snapshot.kvs],
+                revision=snapshot.revision,
+                last=snapshot.last,
+            ),
+        )
+
+    def _messages(
+        self, watcher: Watcher, delivery: list[MatchedBatch]
+    ) -> Iterator[list[common_pb2.EventBatch]]:
+        """Yields the batches in groups of about the size of a message."""
+        prev_kv = self._creates[watcher.watch_id].prev_kv
+        size_max = self._node.limits.watch_message_size_bytes_max
+        group: list[common_pb2.EventBatch] = []
+        size = 0
+        for matched in delivery:
+            for batch, batch_size in self._rendered(matched, prev_kv, size_max):
+                if group and size + batch_size > size_max:
+                    yield group
+                    group, size = [], 0
+                group.append(batch)
+                size += batch_size
+        if group:
+            yield group
+
+    @staticmethod
+    def _rendered(
+        matched: MatchedBatch, prev_kv: bool, size_max: int
+    ) -> list[tuple[common_pb2.EventBatch, int]]:
+        rendered = matched.rendered.get(prev_kv)
+        if rendered is None:
+            batches = render.event_batches(matched.events, matched.revision, prev_kv, size_max)
+            rendered = matched.rendered[prev_kv] = [(b, b.ByteSize()) for b in batches]
+        return rendered  # type: ignore[return-value]  # only this method puts something there
+
+    async def tick(self) -> None:
+        """Tells idle watches that asked for it how far they are."""
+        while True:
+            await asyncio.sleep(self._node.timing.watch_progress_ms / 1000)
+            await self._progress(asked=False)
+
+    async def _progress(self, *, asked: bool) -> None:
+        for watch_id, watcher in list(self._watches.watchers.items()):
+            create = self._creates.get(watch_id)
+            if create is None or not (asked or create.progress_notify):
+                continue
+            async with self._writing:
+                # Looked at under the lock: what was taken from the queue has been sent by then.
+                if not watcher.idle or watcher.next_revision > self._node.state.revision + 1:
+                    continue
+                await self._stream.send(
+                    watch_pb2.WatchResponse(
+                        header=render.header(self._node),
+                        watch_id=watch_id,
+                        progressed=watch_pb2.WatchProgressed(revision=self._node.state.revision),
+                    )
+                )

@@ -1,0 +1,107 @@
+"""The small interface between handlers of remote calls and whoever hosts them.
+
+A handler is an async function of one `Call` (and its request) or of one `Stream`. It returns or
+sends protobuf messages and raises `errors.RequestError` to end a call with a status. It never sees
+a server library.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from coordinator.errors import RequestError, Status
+
+RequestT = TypeVar("RequestT", covariant=True)
+ResponseT = TypeVar("ResponseT", contravariant=True)
+
+
+class Message(Protocol):
+    """What the host needs of a protobuf message."""
+
+    def SerializeToString(self) -> bytes: ...
+
+    def ByteSize(self) -> int: ...
+
+
+class Call(Protocol):
+    """One call of one client."""
+
+    @property
+    def peer(self) -> str:
+        """The client's address, for logs."""
+        ...
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """What the client sent along; keys in lower case, binary entries left out."""
+        ...
+
+    @property
+    def deadline(self) -> float | None:
+        """When the client stops waiting, as event loop time in seconds; None: it set no deadline."""
+        ...
+
+
+class Stream(Call, Protocol[RequestT, ResponseT]):
+    """One bidirectional stream of one client."""
+
+    async def receive(self) -> RequestT | None:
+        """Returns the client's next message; None when it has sent its last."""
+        ...
+
+    async def send(self, response: ResponseT) -> None:
+        """Sends a message; waits while the client is slow to read."""
+        ...
+
+
+@dataclass(frozen=True)
+class Unary:
+    """A method with one request and one response."""
+
+    name: str
+    request: type[Any]
+    response: type[Any]
+    call: Callable[[Call, Any], Awaitable[Any]]
+
+
+@dataclass(frozen=True)
+class Bidi:
+    """A method with a stream of requests and a stream of responses."""
+
+    name: str
+    request: type[Any]
+    response: type[Any]
+    call: Callable[[Stream[Any, Any]], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Service:
+    """A named set of methods; `name` is the full protobuf name."""
+
+    name: str
+    methods: tuple[Unary | Bidi, ...]
+
+
+def deadline_of(call: Call, timeout_s_default: float) -> float:
+    """Returns the loop time at which the call must have ended, with a default for clients that set none."""
+    return call.deadline or asyncio.get_running_loop().time() + timeout_s_default
+
+
+def invalid(field: str, message: str) -> RequestError:
+    """Returns the error for a request whose `field` can't be served as it is."""
+    return RequestError(
+        Status.INVALID_ARGUMENT, "INVALID_ARGUMENT", f"{field}: {message}", {"field": field}
+    )
+
+
+def too_large(what: str, size: int, size_max: int) -> RequestError:
+    """Returns the error for something a client sent that is beyond a limit."""
+    return RequestError(
+        Status.RESOURCE_EXHAUSTED,
+        "LIMIT_EXCEEDED",
+        f"{what} is {size}, the limit is {size_max}",
+        {"limit": str(size_max), "applied": "no"},
+    )

@@ -1,0 +1,132 @@
+"""The composition root: puts one node together, starts it, drains it and stops it. Knows everyone; nobody knows it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import signal
+from pathlib import Path
+
+import structlog
+
+from coordinator import __version__
+from coordinator.api.cluster import ClusterService
+from coordinator.api.kv import KVService
+from coordinator.api.session import SessionService
+from coordinator.api.watch import WatchService
+from coordinator.config import Config, Member
+from coordinator.consensus.engine.member import Engine
+from coordinator.consensus.interface import Peer
+from coordinator.consensus.settings import EngineConfig
+from coordinator.node.member import MemberNode
+from coordinator.wire.grpc_aio import GrpcAioServer
+
+log = structlog.get_logger()
+
+
+def member_id(token: str, name: str) -> int:
+    """Returns the id of a member: the same on all members and in every run, and never 0."""
+    digest = hashlib.sha256(f"member\0{token}\0{name}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1 or 1
+
+
+def cluster_key(token: str, members: tuple[Member, ...]) -> int:
+    """Returns a number by which members of one cluster know each other; addresses may change."""
+    text = "\0".join(("cluster", token, *sorted(m.name for m in members)))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+
+
+class Server:
+    """One node with its listeners."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        members = config.cluster or (Member(config.name, config.peer_address),)
+        peers = tuple(
+            Peer(member_id(config.cluster_token, m.name), m.name, m.peer_address)
+            for m in sorted(members, key=lambda m: m.name)
+        )
+        self._own = next(p for p in peers if p.name == config.name)
+        self._failed: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
+        limits, timing = config.limits, config.timing
+        self.node = MemberNode(self._own, config.client_address, limits, timing)
+        self._engine = Engine(
+            EngineConfig(
+                name=config.name,
+                peers=peers,
+                cluster_key=cluster_key(config.cluster_token, members),
+                data_dir=Path(config.data_dir),
+                bind_address=config.peer_address,
+                client_address=config.client_address,
+                heartbeat_ms=timing.heartbeat_ms,
+                election_timeout_ms_min=timing.election_timeout_ms_min,
+                election_timeout_ms_max=timing.election_timeout_ms_max,
+                tick_ms=timing.tick_ms,
+                frame_size_bytes_max=limits.peer_frame_size_bytes_max,
+                send_window_bytes_max=limits.peer_send_window_bytes_max,
+                journal_size_bytes_max=limits.journal_size_bytes_max,
+            ),
+            self.node,
+            on_fatal=self._fail,
+        )
+        self.node.attach(self._engine)
+        services = [
+            service.service()
+            for service in (
+                KVService(self.node),
+                WatchService(self.node),
+                SessionService(self.node),
+                ClusterService(self.node),
+            )
+        ]
+        self._grpc = GrpcAioServer(services, limits)
+
+    def _fail(self, error: BaseException) -> None:
+        if not self._failed.done():
+            self._failed.set_result(error)
+
+    async def start(self) -> None:
+        """Binds the listeners, recovers from disk and serves. Raises ConfigError or FatalError."""
+        self._grpc.bind(self.config.client_address)
+        await self.node.start()
+        await self._grpc.start()
+        await self._grpc.set_serving(True)
+        log.info(
+            "serving",
+            name=self.config.name,
+            version=__version__,
+            clients=self.config.client_address,
+            peers=self.config.peer_address,
+            data_dir=self.config.data_dir,
+            members=len(self._engine.members),
+        )
+
+    async def failed(self) -> BaseException:
+        """Returns, when it happens, the error for which the node must stop."""
+        return await asyncio.shield(self._failed)
+
+    async def stop(self) -> None:
+        """Refuses new requests, lets those under way finish, and stops. Idempotent."""
+        await self._grpc.stop(self.config.timing.drain_ms / 1000)
+        await self.node.stop()
+
+
+async def serve(config: Config) -> None:
+    """Runs a node until SIGINT or SIGTERM. Raises ConfigError or FatalError."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopping.set)
+    server = Server(config)
+    try:
+        await server.start()
+        failed = asyncio.create_task(server.failed())
+        stopped = asyncio.create_task(stopping.wait())
+        await asyncio.wait({failed, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if failed.done():
+            raise failed.result()
+        failed.cancel()
+        log.info("stopping", name=config.name)
+    finally:
+        await server.stop()

@@ -1,0 +1,199 @@
+"""Hosts handlers on `grpc.aio`, with the standard health and reflection services beside them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import grpc
+import structlog
+from google.protobuf import any_pb2
+from google.rpc import error_details_pb2, status_pb2
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from coordinator.config import Limits
+from coordinator.errors import ConfigError, RequestError
+from coordinator.rpc import Bidi, Service, Unary
+
+ERROR_DOMAIN = "coordinator"
+STATUS_METADATA = "grpc-status-details-bin"
+
+log = structlog.get_logger()
+
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
+
+
+class _AioCall:
+    """One call as handlers see it; see `rpc.Call` and `rpc.Stream`."""
+
+    def __init__(self, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+        self._context = context
+
+    @property
+    def peer(self) -> str:
+        return self._context.peer()
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        return {k: v for k, v in self._context.invocation_metadata() or () if isinstance(v, str)}
+
+    @property
+    def deadline(self) -> float | None:
+        left = self._context.time_remaining()
+        return None if left is None else asyncio.get_running_loop().time() + float(left)
+
+    async def receive(self) -> Any:
+        message = await self._context.read()
+        return None if message is grpc.aio.EOF else message
+
+    async def send(self, response: Any) -> None:
+        await self._context.write(response)
+
+
+def status_details(error: RequestError) -> bytes:
+    """Returns the `google.rpc.Status` of an error, with one `google.rpc.ErrorInfo`.
+
+    See https://google.aip.dev/193.
+    """
+    detail = any_pb2.Any()
+    detail.Pack(
+        error_details_pb2.ErrorInfo(
+            reason=error.reason, domain=ERROR_DOMAIN, metadata=error.details
+        )
+    )
+    status = status_pb2.Status(code=error.status.value, message=error.message, details=[detail])
+    return bytes(status.SerializeToString())
+
+
+async def _abort(context: grpc.aio.ServicerContext[Any, Any], error: RequestError) -> None:
+    await context.abort(
+        _CODES[error.status.value],
+        error.message,
+        ((STATUS_METADATA, status_details(error)),),
+    )
+
+
+async def _abort_unexpected(context: grpc.aio.ServicerContext[Any, Any], method: str) -> None:
+    log.exception("a handler failed", method=method)
+    await context.abort(grpc.StatusCode.INTERNAL, "internal error; the member's log has more")
+
+
+def _only_request_error(error: BaseExceptionGroup[BaseException]) -> RequestError | None:
+    """Returns the error with which a task group ended a handler on purpose."""
+    inner: BaseException = error
+    while isinstance(inner, BaseExceptionGroup) and inner.exceptions:
+        inner = inner.exceptions[0]
+    return inner if isinstance(inner, RequestError) else None
+
+
+def _host(method: Unary | Bidi) -> Any:
+    """Returns the function that `grpc.aio` calls for a method."""
+
+    async def unary(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+        assert isinstance(method, Unary)
+        try:
+            return await method.call(_AioCall(context), request)
+        except RequestError as error:
+            await _abort(context, error)
+        except Exception:
+            await _abort_unexpected(context, method.name)
+
+    async def bidi(_: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+        assert isinstance(method, Bidi)
+        try:
+            await method.call(_AioCall(context))
+        except RequestError as error:
+            await _abort(context, error)
+        except BaseExceptionGroup as group:
+            expected = _only_request_error(group)
+            if expected is not None:
+                await _abort(context, expected)
+            elif not context.done():
+                await _abort_unexpected(context, method.name)
+        except Exception:
+            if not context.done():
+                await _abort_unexpected(context, method.name)
+
+    return unary if isinstance(method, Unary) else bidi
+
+
+def _handler_of(method: Unary | Bidi) -> Any:
+    serializer = method.response.SerializeToString
+    deserializer = method.request.FromString
+    kind = (
+        grpc.unary_unary_rpc_method_handler
+        if isinstance(method, Unary)
+        else grpc.stream_stream_rpc_method_handler
+    )
+    return kind(_host(method), request_deserializer=deserializer, response_serializer=serializer)
+
+
+class GrpcAioServer:
+    """One listener for gRPC clients."""
+
+    def __init__(self, services: Sequence[Service], limits: Limits) -> None:
+        self._services = services
+        self._server = grpc.aio.server(
+            options=(
+                # Somewhat more than the limit, so that what is a little too large gets our own error.
+                ("grpc.max_receive_message_length", 2 * limits.request_size_bytes_max),
+                ("grpc.max_send_message_length", 4 * limits.txn_reply_size_bytes_max),
+                ("grpc.max_metadata_size", 16 * 1024),
+                ("grpc.so_reuseport", 0),
+                # Clients may probe their connection, also while they only watch.
+                ("grpc.keepalive_permit_without_calls", 1),
+                ("grpc.http2.min_recv_ping_interval_without_data_ms", 1_000),
+                ("grpc.http2.max_ping_strikes", 0),
+                # A client that is gone without a word is noticed, and its streams are freed.
+                ("grpc.keepalive_time_ms", 10_000),
+                ("grpc.keepalive_timeout_ms", 5_000),
+            ),
+            maximum_concurrent_rpcs=limits.streams_max,
+        )
+        for service in services:
+            methods = {m.name: _handler_of(m) for m in service.methods}
+            self._server.add_generic_rpc_handlers(
+                (grpc.method_handlers_generic_handler(service.name, methods),)
+            )
+        self._health = health.aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        names = [
+            *(s.name for s in services),
+            health.SERVICE_NAME,
+            reflection.SERVICE_NAME,
+        ]
+        reflection.enable_server_reflection(names, self._server)
+
+    def bind(self, address: str) -> int:
+        """Takes the address; returns the port. Raises ConfigError if it can't be had."""
+        try:
+            port = self._server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise ConfigError(
+                f"can't listen for clients on {address}: the address is in use or not of this machine"
+            ) from error
+        if port == 0:
+            raise ConfigError(f"can't listen for clients on {address}")
+        return port
+
+    async def start(self) -> None:
+        """Begins to serve."""
+        await self._server.start()
+
+    async def set_serving(self, serving: bool) -> None:
+        """Tells the health service's clients, for the server and for each service."""
+        state = health_pb2.HealthCheckResponse.ServingStatus.ValueType
+        status = state(
+            health_pb2.HealthCheckResponse.SERVING
+            if serving
+            else health_pb2.HealthCheckResponse.NOT_SERVING
+        )
+        for name in ("", *(s.name for s in self._services)):
+            await self._health.set(name, status)
+
+    async def stop(self, grace_s: float) -> None:
+        """Refuses new calls, lets those under way finish for `grace_s`, then ends them."""
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(grace_s)

@@ -1,0 +1,38 @@
+"""The Cluster service, through a real gRPC server."""
+
+from __future__ import annotations
+
+from coordinator import __version__
+from coordinator_client.pb import cluster_pb2 as pb
+from tests.unit.api.conftest import Face
+from tests.unit.api.test_kv import put
+
+
+async def test_status_describes_the_member(face: Face) -> None:
+    await put(face, "/a")
+    status = await face.call("Cluster/Status", pb.StatusRequest(digest=True), pb.StatusResponse)
+    assert status.name == "b" and status.version == __version__
+    assert status.role == pb.StatusResponse.FOLLOWER
+    assert (status.leader_id, status.leader_name, status.term) == (1, "a", 1)
+    assert status.commit_index == status.applied_index == 2
+    assert (status.revision, status.key_count, status.session_count) == (2, 1, 0)
+    assert status.digest == face.bus.nodes[0].state.digest()
+    assert status.uptime_s > 0
+    bare = await face.call("Cluster/Status", pb.StatusRequest(), pb.StatusResponse)
+    assert bare.digest == ""
+
+
+async def test_status_needs_no_leader(face: Face) -> None:
+    face.bus.elect(None)
+    status = await face.call("Cluster/Status", pb.StatusRequest(), pb.StatusResponse)
+    assert (status.leader_id, status.leader_name) == (0, "")
+
+
+async def test_members_are_listed_by_name(face: Face) -> None:
+    face.bus.cut.add((2, 1))
+    answer = await face.call("Cluster/MemberList", pb.MemberListRequest(), pb.MemberListResponse)
+    assert [(m.name, m.leader, m.connected) for m in answer.members] == [
+        ("a", True, False),
+        ("b", False, True),
+    ]
+    assert answer.members[1].client_address == "b:2"

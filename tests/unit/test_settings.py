@@ -1,0 +1,106 @@
+"""Settings come from flags, the environment and a file; a wrong one gets a sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from coordinator.config import Config, Member
+from coordinator.errors import ConfigError
+from coordinator.settings import is_loopback, load, parse_address, parse_cluster
+
+
+def test_without_anything_it_is_a_cluster_of_one_on_loopback() -> None:
+    assert load({}, {}) == Config()
+
+
+def test_a_flag_wins_over_the_environment_over_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text(
+        'name = "f"\ndata_dir = "f"\nlog_level = "debug"\n'
+        "[limits]\ntxn_ops_max = 7\nwatches_max = 9\n[timing]\ntick_ms = 5\n"
+        '[cluster]\nx = "127.0.0.1:1"\n'
+    )
+    environment = {
+        "COORDINATOR_DATA_DIR": "e",
+        "COORDINATOR_NAME": "e",
+        "COORDINATOR_LIMITS_WATCHES_MAX": "10",
+        "COORDINATOR_ENDPOINTS": "for clients only",
+    }
+    config = load({"name": "x", "data_dir": None}, environment, str(file))
+    assert (config.name, config.data_dir, config.log_level) == ("x", "e", "debug")
+    assert config.limits.txn_ops_max == 7 and config.limits.watches_max == 10
+    assert config.timing.tick_ms == 5
+    assert config.cluster == (Member("x", "127.0.0.1:1"),)
+
+
+@pytest.mark.parametrize(
+    ("values", "word"),
+    [
+        ({"name": "a b"}, "name"),
+        ({"data_dir": ""}, "data_dir"),
+        ({"client_address": "localhost"}, "host:port"),
+        ({"client_address": "localhost:0"}, "port"),
+        ({"client_address": "localhost:65536"}, "port"),
+        ({"client_address": "::1:80"}, "host:port"),
+        ({"client_address": "10.1.2.3:80"}, "--insecure"),
+        ({"peer_address": "0.0.0.0:80"}, "--insecure"),
+        ({"peer_address": "127.0.0.1:2379"}, "the same"),
+        ({"cluster": "n1"}, "name=host:port"),
+        ({"cluster": "n2=127.0.0.1:1"}, "not among"),
+        ({"cluster": "n1=127.0.0.1:1,n1=127.0.0.1:2"}, "name occurs twice"),
+        ({"cluster": "n1=127.0.0.1:1,n2=127.0.0.1:1"}, "address occurs twice"),
+        ({"cluster": "n1=127.0.0.1:x"}, "port"),
+        ({"log_level": "loud"}, "log_level"),
+        ({"log_format": "xml"}, "log_format"),
+        ({"insecure": "perhaps"}, "true or false"),
+        ({"colour": "blue"}, "no setting colour"),
+    ],
+)
+def test_a_wrong_setting_gets_a_sentence(values: dict[str, Any], word: str) -> None:
+    with pytest.raises(ConfigError, match=word):
+        load(values, {})
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("name = ", "not TOML"),
+        ("[limits]\nwatches_max = 0", "positive"),
+        ("[limits]\nwatches_max = true", "positive"),
+        ("[limits]\nnothing_max = 1", "no setting limits.nothing_max"),
+        ("[limits]\nsession_ttl_ms_min = 99999999999", "above"),
+        ("[limits]\npeer_frame_size_bytes_max = 1000", "two of the largest"),
+        ("[limits]\npeer_send_window_bytes_max = 1000", "largest frames"),
+        ("[timing]\nheartbeat_ms = 1000", "a third"),
+        ("[timing]\nelection_timeout_ms_min = 5000", "above"),
+        ("limits = 3", "tables"),
+        ("name = 3", "must be text"),
+        ("cluster = 3", "cluster must be"),
+    ],
+)
+def test_a_wrong_file_gets_a_sentence(tmp_path: Path, text: str, word: str) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=word):
+        load({}, {}, str(file))
+
+
+def test_a_missing_file_gets_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="can't read"):
+        load({}, {}, str(tmp_path / "none.toml"))
+
+
+def test_any_address_is_allowed_with_insecure() -> None:
+    assert load({"client_address": "0.0.0.0:1", "insecure": True}, {}).insecure
+    assert load({"client_address": "0.0.0.0:1"}, {"COORDINATOR_INSECURE": "true"}).insecure
+
+
+def test_addresses_and_clusters_are_parsed() -> None:
+    assert parse_address("a", "[::1]:80") == ("::1", 80)
+    assert parse_address("a", "host:80") == ("host", 80)
+    assert parse_cluster("a=h:1, b=h:2") == (Member("a", "h:1"), Member("b", "h:2"))
+    assert is_loopback("localhost") and is_loopback("127.9.9.9") and is_loopback("::1")
+    assert not is_loopback("example.org") and not is_loopback("0.0.0.0")
