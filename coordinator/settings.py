@@ -200,7 +200,9 @@ def _check_timing(timing: Timing) -> None:
     if timing.election_timeout_ms_max <= timing.election_timeout_ms_min:
         raise ConfigError("timing.election_timeout_ms_max must be above election_timeout_ms_min")
     if timing.heartbeat_ms * 3 >= timing.election_timeout_ms_min:
-        raise ConfigError("timing.heartbeat_ms must be less than a third of election_timeout_ms_min")
+        raise ConfigError(
+            "timing.heartbeat_ms must be less than a third of election_timeout_ms_min"
+        )
 
 
 def _check_limits(limits: Limits) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from coordinator import __version__
 from coordinator.api import render
-from coordinator.consensus.interface import Role
+from coordinator.consensus.interface import ConsensusStatus, Role
 from coordinator.node.interface import Node
 from coordinator.rpc import Call, Service, Unary
 from coordinator_client.pb import cluster_pb2
@@ -39,13 +41,21 @@ class ClusterService:
         """Describes this member."""
         node, status, state = self._node, self._node.consensus_status, self._node.state
         leader = [m.peer.name for m in node.members() if m.leader]
+        # Taken before the await: everything in the reply is of one applied index.
+        described = self._describe(status, leader[0] if leader else "")
+        if request.digest:
+            described.digest = await asyncio.to_thread(state.capture().digest)
+        return described
+
+    def _describe(self, status: ConsensusStatus, leader_name: str) -> cluster_pb2.StatusResponse:
+        node, state = self._node, self._node.state
         return cluster_pb2.StatusResponse(
             header=render.header(node, local=True),
             name=node.member.name,
             version=__version__,
             role=_ROLES[status.role],
             leader_id=status.leader or 0,
-            leader_name=leader[0] if leader else "",
+            leader_name=leader_name,
             term=status.term,
             commit_index=status.commit_index,
             applied_index=status.applied_index,
@@ -57,7 +67,6 @@ class ClusterService:
             key_count=state.key_count,
             session_count=state.session_count,
             watch_count=node.watch_count,
-            digest=state.digest() if request.digest else "",
             uptime_s=node.uptime_s,
         )
 

@@ -25,7 +25,7 @@ class Identity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str
 
 
-class DataFolder:
+class MemberFolder:
     """An opened and locked data folder."""
 
     def __init__(self, path: Path) -> None:

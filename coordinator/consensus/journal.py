@@ -1,8 +1,6 @@
 """The log of one member on disk: entries, term, vote and commit index, in files that are only appended to.
 
-A segment file is a header (magic, format version, salt, number of its first frame, crc32) followed by frames (magic,
-number, length, crc32, payload). A frame is what one fsync makes durable, whole or not at all; its payload is a run of
-records:
+A frame is what one fsync makes durable, whole or not at all; its payload is a run of records:
 
     ENTRY index term bytes   appends an entry       BASE index    drops the entries before index
     CUT index                drops it and later     STATE         the term and the vote
@@ -10,7 +8,7 @@ records:
 
 Nothing is written behind a frame whose fsync has not returned, so a crash can damage the last frame only: that one is
 cut off at recovery. Damage before an intact frame, or a gap in the numbers, means that bytes are lost which others
-rely on; then the member must not start. The salt keeps entries from passing for frames.
+rely on; then the member must not start.
 
 The journal itself does no waiting. `start_sync` hands out a `JournalSync` whose `run` may be called on another thread;
 `finish_sync` takes it back.
@@ -20,31 +18,31 @@ from __future__ import annotations
 
 import os
 import struct
-import zlib
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
+
+import msgspec
 
 from coordinator.consensus.disk import Disk
-from coordinator.errors import DamageError, FatalError
+from coordinator.consensus.segments import (
+    PREFIX,
+    SegmentReader,
+    damage,
+    seal_frame,
+    segment_header,
+    segment_name,
+)
+from coordinator.errors import FatalError
 
-FORMAT_VERSION = 1
-_SEGMENT_MAGIC = b"CRDLOG\r\n"
-_SEGMENT_HEADER = struct.Struct("<8sHIQ")
-_CHECKSUM = struct.Struct("<I")
-_HEADER_SIZE = _SEGMENT_HEADER.size + _CHECKSUM.size
-_FRAME_MAGIC = b"\xc0Frm"
-_FRAME_HEADER = struct.Struct("<4sQII")
-_FRAME_SEAL = struct.Struct("<QI")
 _RECORD = struct.Struct("<BQQI")
 _ENTRY, _CUT, _BASE, _CLEAR, _STATE, _COMMIT = range(1, 7)
-_PREFIX = "journal-"
 
 
-class Entry(NamedTuple):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """One record of the log."""
 
     content: bytes
-    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
+    index: int
     term: int
 
 
@@ -100,6 +98,7 @@ class Journal:
         self._salt = 0
         self._active: str | None = None
         self._active_size = 0
+        self._active_last = 0
         self._closed: list[_Segment] = []
         self._running: JournalSync | None = None
         self._running_mark = 0
@@ -191,6 +190,7 @@ class Journal:
         content = prefix + self._seal(b"".join(self._records))
         self._records.clear()
         self._active_size += len(content)
+        self._active_last = self.last_index
         assert self._active is not None
         self._running = JournalSync(self._disk, self._active, content, creates=creates)
         self._running_mark, self._running_last = self.mark, self.last_index
@@ -238,30 +238,25 @@ class Journal:
 
     def _seal(self, payload: bytes) -> bytes:
         self._sequence += 1
-        checksum = _frame_checksum(self._salt, self._sequence, payload)
-        header = _FRAME_HEADER.pack(_FRAME_MAGIC, self._sequence, len(payload), checksum)
-        return header + payload
+        return seal_frame(self._salt, self._sequence, payload)
 
     def _begin_segment(self) -> bytes:
         """Starts another file; its first frame opens with all that earlier files may have said about the whole log."""
         if self._active is not None:
-            self._closed.append(_Segment(self._active, self.last_index, self._active_size))
+            self._closed.append(_Segment(self._active, self._active_last, self._active_size))
             self._disk.close(self._active)
         self._salt = int.from_bytes(os.urandom(4), "little")
-        self._active, self._active_size = f"{_PREFIX}{self._sequence + 1:016x}", 0
+        self._active, self._active_size = segment_name(self._sequence + 1), 0
         opening = [_RECORD.pack(_STATE, self.vote, self.term, 0)]
         if self._logged_commit_index:
             opening.append(_RECORD.pack(_COMMIT, self._logged_commit_index, 0, 0))
         self._records[:0] = opening
-        header = _SEGMENT_HEADER.pack(
-            _SEGMENT_MAGIC, FORMAT_VERSION, self._salt, self._sequence + 1
-        )
-        return header + _CHECKSUM.pack(zlib.crc32(header))
+        return segment_header(self._salt, self._sequence + 1)
 
     def _recover(self) -> None:
-        names = sorted(name for name in self._disk.names() if name.startswith(_PREFIX))
+        names = sorted(name for name in self._disk.names() if name.startswith(PREFIX))
         for name in names:
-            size = _SegmentReader(self._disk, name, last=name == names[-1]).replay(self)
+            size = SegmentReader(self._disk, name, last=name == names[-1]).replay(self)
             if size:
                 self._closed.append(_Segment(name, self.last_index, size))
         self.synced_index = self.last_index
@@ -304,97 +299,3 @@ class Journal:
             self.commit_index = index
         else:
             raise damage(name, offset, f"a record has the unknown kind {kind}")
-
-
-class _Replay(Protocol):
-    """What a segment is read into."""
-
-    def replay_frame(self, name: str, offset: int, sequence: int, payload: bytes) -> None: ...
-
-
-class _SegmentReader:
-    """Reads one file at recovery."""
-
-    def __init__(self, disk: Disk, name: str, *, last: bool) -> None:
-        self._disk = disk
-        self._name = name
-        self._last = last
-        self._content = disk.read(name)
-        self._salt = 0
-
-    def replay(self, journal: _Replay) -> int:
-        """Replays all intact frames, cuts off a torn one, and returns the size of what is left."""
-        if not self._read_header():
-            return 0
-        position, sequence = _HEADER_SIZE, 0
-        while position < len(self._content):
-            frame = self._frame(position)
-            if frame is None:
-                if not self._last or self._intact_frame_after(position, sequence):
-                    raise damage(self._name, position, "a frame before intact ones is damaged")
-                self._disk.truncate(self._name, position)
-                break
-            sequence, payload = frame
-            journal.replay_frame(self._name, position, sequence, payload)
-            position += _FRAME_HEADER.size + len(payload)
-        if sequence == 0:
-            # The file was made, and its first frame, which holds term and vote, never got to the disk.
-            self._remove()
-            return 0
-        return position
-
-    def _read_header(self) -> bool:
-        """False if the file is one that was being made when the member crashed."""
-        content = self._content
-        if len(content) >= _HEADER_SIZE:
-            header = content[: _SEGMENT_HEADER.size]
-            (checksum,) = _CHECKSUM.unpack_from(content, _SEGMENT_HEADER.size)
-            magic, version, self._salt, sequence = _SEGMENT_HEADER.unpack(header)
-            if magic == _SEGMENT_MAGIC and zlib.crc32(header) == checksum:
-                if version != FORMAT_VERSION:
-                    raise DamageError(
-                        f"{self._name} has format {version}; this program reads format "
-                        f"{FORMAT_VERSION}: start the version of the program that wrote it"
-                    )
-                if self._name != f"{_PREFIX}{sequence:016x}":
-                    raise damage(self._name, 0, f"the file was written as number {sequence:x}")
-                return True
-        if not self._last or content.find(_FRAME_MAGIC, _HEADER_SIZE + _FRAME_HEADER.size) >= 0:
-            raise damage(self._name, 0, "the header is damaged")
-        self._remove()
-        return False
-
-    def _remove(self) -> None:
-        self._disk.remove(self._name)
-        self._disk.sync_folder()
-
-    def _frame(self, position: int) -> tuple[int, bytes] | None:
-        if position + _FRAME_HEADER.size > len(self._content):
-            return None
-        magic, sequence, size, checksum = _FRAME_HEADER.unpack_from(self._content, position)
-        start = position + _FRAME_HEADER.size
-        if magic != _FRAME_MAGIC or size > len(self._content) - start:
-            return None
-        payload = self._content[start : start + size]
-        if _frame_checksum(self._salt, sequence, payload) != checksum:
-            return None
-        return sequence, payload
-
-    def _intact_frame_after(self, position: int, sequence: int) -> bool:
-        while (position := self._content.find(_FRAME_MAGIC, position + 1)) >= 0:
-            frame = self._frame(position)
-            if frame is not None and frame[0] > sequence:
-                return True
-        return False
-
-
-def _frame_checksum(salt: int, sequence: int, payload: bytes) -> int:
-    return zlib.crc32(payload, zlib.crc32(_FRAME_SEAL.pack(sequence, len(payload)), salt))
-
-
-def damage(name: str, offset: int, what: str) -> DamageError:
-    """The error for bytes that are not what was written, with the way out."""
-    return DamageError(
-        f"{name} is damaged at byte {offset}: {what}. Restore this member's data folder from a "
-        "backup, or, if the other members are well, empty it and let the member join again"
-    )

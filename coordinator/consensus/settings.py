@@ -80,6 +80,8 @@ class EngineConfig:
             raise ConfigError("election_timeout_ms_max must be more than election_timeout_ms_min")
         if self.frame_size_bytes_max < 2 * self.snapshot_chunk_size_bytes:
             raise ConfigError("peer_frame_size_bytes_max must hold two chunks of a snapshot")
+        if self.frame_size_bytes_max < 2 * self.append_size_bytes:
+            raise ConfigError("peer_frame_size_bytes_max must hold two batches of entries")
         if self.send_window_bytes_max < 2 * self.frame_size_bytes_max:
             raise ConfigError("peer_send_window_bytes_max must hold two of the largest frames")
         object.__setattr__(self, "this", own[0])

@@ -97,7 +97,8 @@ class SnapshotStore:
         compressor = zstandard.ZstdCompressor(level=1).compressobj()
         for piece in slices:
             if cancelled is not None and cancelled.is_set():
-                self._disk.remove(_ASIDE)
+                if _ASIDE in self._disk.names():
+                    self._disk.remove(_ASIDE)
                 raise SnapshotCancelled
             writer.write(compressor.compress(_SLICE.pack(len(piece)) + piece))
         writer.write(compressor.flush())

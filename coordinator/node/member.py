@@ -236,7 +236,10 @@ class MemberNode:
         self._wake_waiters()
 
     def leadership_changed(self, status: ConsensusStatus) -> None:
-        if status.leader is not None:
+        names = {peer.id: peer.name for peer in self._consensus.members}
+        leader = None if status.leader is None else names.get(status.leader)
+        log.info("leadership", role=status.role.value, term=status.term, leader=leader)
+        if leader is not None:
             self._leader_known.set()
         self._expirer.leadership_changed(status)
         self._proposals.leadership_changed(status)

@@ -215,8 +215,9 @@ def restore(slices: Iterable[bytes]) -> tuple[Head, Keyspace, Sessions]:
     """Returns the state that a stream holds; raises DamageError if it is not what `Capture.encode` yields."""
     try:
         records = _Records(slices)
-        (head,) = records.of(Section.HEAD)
-        return _Restoration(head).run(records)
+        heads = list(records.of(Section.HEAD))
+        _require(len(heads) == 1, "it has not one head")
+        return _Restoration(heads[0]).run(records)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise _damage(str(error)) from error
 

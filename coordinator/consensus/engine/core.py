@@ -15,7 +15,7 @@ from pysyncobj.node import Node
 from pysyncobj.transport import Transport as SyncObjTransport
 
 from coordinator.consensus.codec import Append, Message, RequestVote, Vote
-from coordinator.consensus.engine.log import LogAdapter
+from coordinator.consensus.engine.log import LogAdapter, Row
 from coordinator.consensus.interface import Role
 from coordinator.consensus.journal import Entry, Journal
 from coordinator.consensus.settings import EngineConfig
@@ -195,6 +195,9 @@ class Core(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
 
     def note_connection(self, member: int, connected: bool) -> None:
         nodes = self._SyncObj__connectedNodes
+        if connected and not nodes and not self.leading:
+            # Alone it could not campaign, and the deadline is long past: the leader must have a chance to be heard.
+            self.postpone_election()
         (nodes.add if connected else nodes.discard)(self._nodes[member])
 
     def postpone_heartbeats(self) -> None:
@@ -289,7 +292,7 @@ class Core(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
 
     def _SyncObj__getEntries(
         self, fromIDx: int, count: int | None = None, maxSizeBytes: int | None = None
-    ) -> list[Entry]:
+    ) -> list[Row]:
         if count == 1 and fromIDx > self._quorum_index:
             return []
         return SyncObj._SyncObj__getEntries(self, fromIDx, count, maxSizeBytes)  # type: ignore[no-any-return]  # pysyncobj has no types

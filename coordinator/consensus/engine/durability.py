@@ -38,6 +38,7 @@ class Durability:
         self._outbox: deque[tuple[int, int, Message]] = deque()
         self._running: asyncio.Future[None] | None = None
         self._stopped = False
+        self._abandoned = False
 
     @property
     def syncing(self) -> bool:
@@ -59,14 +60,12 @@ class Durability:
             self._running.add_done_callback(lambda future: self._finish(sync, future))
 
     async def stop(self) -> None:
-        """Waits for the sync under way and syncs the rest. Raises OSError."""
-        if self._stopped:
-            return
+        """Waits for the sync under way and, unless it was abandoned, syncs the rest. Raises OSError."""
         self._stopped = True
         if self._running is not None:
             await asyncio.wait([self._running])
         try:
-            if not self._journal.syncing:
+            if not self._abandoned and not self._journal.syncing:
                 loop = asyncio.get_running_loop()
                 await loop.run_in_executor(self._thread, self._journal.sync)
         finally:
@@ -74,16 +73,16 @@ class Durability:
             self._journal.close()
 
     def abandon(self) -> None:
-        """Stops without syncing anything more."""
-        self._stopped = True
+        """Nothing more is synced or sent; `stop` is still to be called."""
+        self._stopped = self._abandoned = True
         self._outbox.clear()
-        self._thread.shutdown(wait=False)
 
     def _finish(self, sync: JournalSync, future: asyncio.Future[None]) -> None:
         self._running = None
         error = None if future.cancelled() else future.exception()
         if error is not None:
-            # After a failed fsync nobody knows what is on disk, and a second one would lie about it.
+            # Nobody knows what is on disk now, and another fsync could say that all is well. The journal
+            # goes on counting this one as under way, so that there is no other.
             failure = FatalError(f"can't write the journal file {sync.name}: {error}")
             failure.__cause__ = error
             self._failed(failure)

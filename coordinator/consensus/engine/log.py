@@ -9,7 +9,10 @@ from typing import overload
 
 from pysyncobj.journal import Journal as SyncObjJournal
 
-from coordinator.consensus.journal import Entry, Journal
+from coordinator.consensus.journal import Journal
+
+Row = tuple[bytes, int, int]
+"""Content, index and term of an entry, as `SyncObj` has them."""
 
 
 class LogAdapter(SyncObjJournal):  # type: ignore[misc]  # pysyncobj has no types
@@ -22,13 +25,16 @@ class LogAdapter(SyncObjJournal):  # type: ignore[misc]  # pysyncobj has no type
         return len(self._journal.entries)
 
     @overload
-    def __getitem__(self, position: int) -> Entry: ...
+    def __getitem__(self, position: int) -> Row: ...
 
     @overload
-    def __getitem__(self, position: slice) -> list[Entry]: ...
+    def __getitem__(self, position: slice) -> list[Row]: ...
 
-    def __getitem__(self, position: int | slice) -> Entry | list[Entry]:
-        return self._journal.entries[position]
+    def __getitem__(self, position: int | slice) -> Row | list[Row]:
+        found = self._journal.entries[position]
+        if isinstance(found, list):
+            return [(entry.content, entry.index, entry.term) for entry in found]
+        return found.content, found.index, found.term
 
     def add(self, command: bytes, idx: int, term: int) -> None:
         self._journal.append(command, idx, term)

@@ -17,10 +17,10 @@ from coordinator.consensus.engine.guard import Guard
 from coordinator.consensus.engine.pin import check_release
 from coordinator.consensus.engine.reads import Reads
 from coordinator.consensus.engine.replication import Replication
+from coordinator.consensus.engine.storage import Storage
 from coordinator.consensus.engine.transfer import SnapshotReceiver, SnapshotSender
-from coordinator.consensus.folder import FORMAT_VERSION, DataFolder, Identity
-from coordinator.consensus.interface import Application, ConsensusStatus, Peer
-from coordinator.consensus.journal import Journal, damage
+from coordinator.consensus.interface import Application, ConsensusStatus, Peer, Role
+from coordinator.consensus.journal import Journal
 from coordinator.consensus.settings import EngineConfig
 from coordinator.consensus.snapshots import Snapshot, SnapshotStore
 from coordinator.consensus.transport import PeerListener, TcpTransport, Transport
@@ -55,11 +55,12 @@ class Engine:
         self._members = tuple(sorted(config.peers, key=lambda peer: peer.name))
         self._client_addresses = {config.this.id: config.client_address}
         self._reported: tuple[object, ...] = ()
-        self._started = self._stopped = False
-        self._folder: DataFolder | None = None
+        self._assembled = self._stopped = False
+        self._closing: asyncio.Task[None] | None = None
 
     # The parts, made when the engine starts.
 
+    _storage: Storage
     _journal: Journal
     _core: Core
     _durability: Durability
@@ -75,6 +76,8 @@ class Engine:
 
     @property
     def status(self) -> ConsensusStatus:
+        if not self._assembled:
+            return ConsensusStatus(Role.FOLLOWER, 0, None, 0, 0, 0, 0, 0, 0)
         core, newest = self._core, self._compaction.newest
         return ConsensusStatus(
             role=core.role,
@@ -98,38 +101,37 @@ class Engine:
 
     async def start(self) -> None:
         check_release()
-        self._folder = DataFolder(self.config.data_dir)
+        storage = self._storage = Storage(self.config, self._disk)
         try:
-            self._recover(self._folder)
+            self._recover(storage)
+            # From here on members may connect, and what they say counts.
+            self._assembled = True
             await self._transport.start()
-        except BaseException as error:
-            self._folder.release()
-            if isinstance(error, OSError):
-                raise ConfigError(
-                    f"can't use the data folder {self.config.data_dir}: {error}"
-                ) from error
+        except BaseException:
+            self._stopped = True
+            storage.release()
             raise
-        self._started = True
+        self._core.postpone_election()
         self._receiver.start()
         self._driver.start()
 
     async def stop(self) -> None:
-        if not self._started or self._stopped:
+        if not self._assembled or self._stopped:
             return
         self._stopped = True
         self._driver.stop()
         self._reads.stop()
+        if self._closing is not None:
+            await asyncio.wait([self._closing])
         await self._transport.stop()
         await self._receiver.stop()
         await self._compaction.stop()
         try:
-            if self.failure is None:
-                await self._durability.stop()
+            await self._durability.stop()
         except OSError as error:
             _log.error("can't write the journal while stopping: %s", error)
         finally:
-            if self._folder is not None:
-                self._folder.release()
+            self._storage.release()
 
     def propose(self, entry: bytes) -> int | None:
         """As in the interface. Raises ValueError if the entry is larger than `config.entry_size_bytes_max`."""
@@ -173,12 +175,15 @@ class Engine:
 
     # Beyond the interface.
 
-    def client_address(self, member: int) -> str | None:
-        """Where clients reach a member, as it said when it last connected; None: it never did."""
-        return self._client_addresses.get(member)
+    def client_address(self, member: int) -> str:
+        """Where clients reach a member, as it said when it last connected; empty: it never did."""
+        return self._client_addresses.get(member, "")
 
     async def compact_now(self) -> int:
-        """Takes a snapshot of the state as it is and cuts the journal; returns the index of the newest snapshot."""
+        """Takes a snapshot of the state as it is; returns the index of the newest one.
+
+        Journal files that it makes superfluous go with the next sync.
+        """
         if self._running and (writing := self._compaction.begin()) is not None:
             await asyncio.wait([writing])
         return self._compaction.newest_index
@@ -235,43 +240,29 @@ class Engine:
 
     @property
     def _running(self) -> bool:
-        return self._started and not self._stopped and self.failure is None
+        return self._assembled and not self._stopped and self.failure is None
 
-    def _recover(self, folder: DataFolder) -> None:
-        config, disk = self.config, self._disk
-        identity = Identity(FORMAT_VERSION, config.cluster_key, config.this.id, config.name)
-        used_before = folder.check(identity)
-        self._journal = Journal(disk, config.segment_size_bytes)
-        if used_before and self._journal.empty:
-            raise damage("the journal", 0, "its files are missing")
-        if not used_before and (self._journal.last_index > 1 or self._journal.term):
-            raise damage("identity.json", 0, "the file is missing")
-        self._core = Core(config, self._journal, self)
-        store = SnapshotStore(disk)
-        self._assemble(store)
-        self._load_snapshot(store)
-        self._applier.apply_all()
-        self._journal.sync()
-        if not used_before:
-            folder.claim(identity)
-
-    def _load_snapshot(self, store: SnapshotStore) -> None:
-        newest, first = store.newest(), self._journal.first_index
-        if first > (1 if newest is None else newest.index):
-            raise damage("the journal", 0, f"it begins at entry {first}, after the newest snapshot")
+    def _recover(self, storage: Storage) -> None:
+        """Brings the application to where it was."""
+        self._journal = storage.journal
+        self._core = Core(self.config, self._journal, self)
+        self._assemble(storage.snapshots)
+        newest = storage.newest
         if newest is not None:
-            self._application.restore(newest.index, newest.term, store.slices(newest))
+            slices = storage.snapshots.slices(newest)
+            self._application.restore(newest.index, newest.term, slices)
             self._core.adopt_snapshot(newest.index, newest.term)
             self._compaction.newest = newest
+        self._applier.apply_all()
+        try:
+            storage.settle()
+        except OSError as error:
+            folder = self.config.data_dir
+            raise ConfigError(f"can't write to the data folder {folder}: {error}") from error
 
     def _assemble(self, store: SnapshotStore) -> None:
-        config, core, journal, application = (
-            self.config,
-            self._core,
-            self._journal,
-            self._application,
-        )
-        send = self._transport.send
+        config, core, journal = self.config, self._core, self._journal
+        application, send = self._application, self._transport.send
         self._driver = Driver(
             self._run_pass,
             tick_s=config.tick_ms / 1_000,
@@ -284,13 +275,7 @@ class Engine:
         )
         self._durability = Durability(journal, send, synced=self._note_sync, failed=self._fail)
         self._compaction = Compaction(
-            config,
-            core,
-            journal,
-            store,
-            application,
-            changed=self._driver.kick,
-            failed=self._fail,
+            config, core, journal, store, application, changed=self._driver.kick, failed=self._fail
         )
         sender = SnapshotSender(config, core, store, lambda: self._compaction.newest, send)
         self._replication = Replication(
@@ -383,5 +368,7 @@ class Engine:
         self._driver.stop()
         self._durability.abandon()
         self._reads.stop()
+        # Not awaited here: this may be called by the transport itself.
+        self._closing = asyncio.get_running_loop().create_task(self._transport.stop())
         if self._on_fatal is not None:
             self._on_fatal(self.failure)

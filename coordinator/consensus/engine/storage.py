@@ -1,0 +1,61 @@
+"""What one member has on disk, opened and checked as a whole."""
+
+from __future__ import annotations
+
+from coordinator.consensus.disk import Disk
+from coordinator.consensus.folder import FORMAT_VERSION, IDENTITY, Identity, MemberFolder
+from coordinator.consensus.journal import Journal
+from coordinator.consensus.segments import damage
+from coordinator.consensus.settings import EngineConfig
+from coordinator.consensus.snapshots import SnapshotStore
+from coordinator.errors import ConfigError
+
+
+class Storage:
+    """The data folder, the journal and the snapshots of one member."""
+
+    def __init__(self, config: EngineConfig, disk: Disk) -> None:
+        """Locks and reads the folder.
+
+        Raises ConfigError if the folder is in use, unusable or another member's, DamageError if what it holds is not
+        what was written.
+        """
+        self._folder = MemberFolder(config.data_dir)
+        self._identity = Identity(
+            FORMAT_VERSION, config.cluster_key, config.this.id, config.this.name
+        )
+        try:
+            self._used_before = self._folder.check(self._identity)
+            self.journal = Journal(disk, config.segment_size_bytes)
+            self.snapshots = SnapshotStore(disk)
+            self.newest = self.snapshots.newest()
+            """The newest snapshot when the folder was opened."""
+            self._check()
+        except OSError as error:
+            self._folder.release()
+            raise ConfigError(f"can't use the data folder {config.data_dir}: {error}") from error
+        except BaseException:
+            self._folder.release()
+            raise
+
+    def settle(self) -> None:
+        """Puts what recovery changed on disk and claims a new folder. Raises OSError."""
+        self.journal.sync()
+        if not self._used_before:
+            self._folder.claim(self._identity)
+
+    def release(self) -> None:
+        """Lets go of the folder. Idempotent."""
+        self.journal.close()
+        self._folder.release()
+
+    def _check(self) -> None:
+        journal = self.journal
+        if self._used_before and journal.empty:
+            raise damage("the journal", 0, "its files are missing")
+        if not self._used_before and (journal.last_index > 1 or journal.term):
+            raise damage(IDENTITY, 0, "the file is missing")
+        snapshot_index = self.newest.index if self.newest is not None else 1
+        if journal.entries and journal.first_index > snapshot_index:
+            found = f"it begins at entry {journal.first_index}, after the newest snapshot"
+            raise damage("the journal", 0, found)

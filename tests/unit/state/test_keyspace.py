@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import pytest
+
+from coordinator.state.keyspace import Keyspace, Past
+from coordinator.state.model import Cause, Event, KeyValue
+from coordinator.state.results import Code, Failure
+
+
+def change(keyspace: Keyspace, *changes: tuple[bytes, bytes | None], session: int = 0) -> None:
+    """Commits puts (key, value) and deletes (key, None) under one revision."""
+    revision = keyspace.revision + 1
+    events = []
+    for key, value in changes:
+        prev = keyspace.get(key)
+        if value is None:
+            events.append(Event(key, None, prev, Cause.DELETED))
+        elif prev is None:
+            kv = KeyValue(key, value, revision, revision, 1, session)
+            events.append(Event(key, kv, prev))
+        else:
+            kv = KeyValue(key, value, prev.create_revision, revision, prev.version + 1, session)
+            events.append(Event(key, kv, prev))
+    keyspace.commit(tuple(events))
+
+
+def at(keyspace: Keyspace, revision: int) -> dict[bytes, bytes]:
+    view = keyspace.at(revision)
+    assert not isinstance(view, Failure)
+    kvs = {kv.key: kv.value for kv in view.scan(b"", None)}
+    assert list(kvs) == sorted(kvs)
+    assert view.count(b"", None) == len(kvs)
+    for key, value in kvs.items():
+        kv = view.get(key)
+        assert kv is not None and kv.value == value
+    return kvs
+
+
+@pytest.fixture
+def example() -> Keyspace:
+    """The worked example of the module, between two other keys."""
+    keyspace = Keyspace()
+    change(keyspace, (b"a", b"1"))
+    change(keyspace, (b"a", b"2"))
+    change(keyspace, (b"a", None))
+    change(keyspace, (b"a", b"3"), (b"b", b"1"))
+    return keyspace
+
+
+STATES = {1: {}, 2: {b"a": b"1"}, 3: {b"a": b"2"}, 4: {}, 5: {b"a": b"3", b"b": b"1"}}
+
+
+def test_every_revision_can_be_read(example: Keyspace) -> None:
+    for revision, state in STATES.items():
+        assert at(example, revision) == state
+    assert at(example, 0) == STATES[5]
+
+
+def test_versions_and_create_revisions(example: Keyspace) -> None:
+    past = example.at(3)
+    assert isinstance(past, Past)
+    assert past.get(b"a") == KeyValue(b"a", b"2", 2, 3, 2, 0)
+    assert example.get(b"a") == KeyValue(b"a", b"3", 5, 5, 1, 0)
+    assert past.get(b"b") is None
+
+
+@pytest.mark.parametrize("tidy", [False, True])
+@pytest.mark.parametrize("compacted", [1, 2, 3, 4, 5])
+def test_compaction_hides_what_is_below(example: Keyspace, compacted: int, tidy: bool) -> None:
+    assert example.compact(compacted) is None
+    while tidy and example.tidy(1):
+        pass
+    assert example.history_size == 5 - compacted
+    for revision, state in STATES.items():
+        if revision < compacted:
+            answer = example.at(revision)
+            assert isinstance(answer, Failure)
+            assert (answer.code, answer.value) == (Code.COMPACTED, compacted)
+        else:
+            assert at(example, revision) == state
+    refused = example.batches(compacted, 10)
+    assert isinstance(refused, Failure) and refused.code is Code.COMPACTED
+    batches = example.batches(compacted + 1, 10)
+    assert not isinstance(batches, Failure)
+    assert [batch.revision for batch in batches] == list(range(compacted + 1, 6))
+
+
+def test_bounds_of_compaction(example: Keyspace) -> None:
+    failure = example.compact(6)
+    assert failure is not None
+    assert (failure.code, failure.value) == (Code.FUTURE_REVISION, 5)
+    assert example.compact(3) is None
+    for revision in (3, 2, 0, -1):
+        failure = example.compact(revision)
+        assert failure is not None
+        assert (failure.code, failure.value) == (Code.COMPACTED, 3)
+    assert example.compacted_revision == 3
+
+
+def test_future_can_not_be_read(example: Keyspace) -> None:
+    answer = example.at(6)
+    assert isinstance(answer, Failure)
+    assert (answer.code, answer.value) == (Code.FUTURE_REVISION, 5)
+
+
+def test_batches_begin_where_asked(example: Keyspace) -> None:
+    for first, limit, revisions in ((1, 2, [2, 3]), (3, 9, [3, 4, 5]), (5, 1, [5]), (9, 5, [])):
+        batches = example.batches(first, limit)
+        assert not isinstance(batches, Failure)
+        assert [batch.revision for batch in batches] == revisions
+    last = example.batches(5, 1)
+    assert not isinstance(last, Failure)
+    assert [event.key for event in last[0].events] == [b"a", b"b"]
+
+
+def test_tidy_leaves_nothing_behind(example: Keyspace) -> None:
+    change(example, (b"b", None))
+    example.compact(6)
+    steps = 1
+    while example.tidy(1):
+        steps += 1
+    assert steps == 6  # one per event
+    assert not example._versions and not example._departed and not example._history
+    assert not example.tidy(1)
+    change(example, (b"b", b"2"))
+    assert at(example, 6) == {b"a": b"3"}
+    assert at(example, 7) == {b"a": b"3", b"b": b"2"}
+
+
+def test_tidy_goes_through_a_large_revision_in_slices() -> None:
+    keyspace = Keyspace()
+    names = [b"%03d" % number for number in range(100)]
+    change(keyspace, *((name, b"") for name in names))
+    change(keyspace, *((name, None) for name in names))
+    keyspace.compact(3)
+    assert keyspace.tidy(30)
+    assert len(keyspace._departed) == 70
+    assert keyspace.tidy(169)
+    assert not keyspace.tidy(1)
+    assert not keyspace._departed and not keyspace._versions
+
+
+def test_past_is_counted_the_same_both_ways() -> None:
+    keyspace = Keyspace()
+    for number in range(50):
+        change(keyspace, (b"%02d" % (number * 7 % 50), b""))
+    for number in range(0, 50, 3):
+        change(keyspace, (b"%02d" % number, None))
+    for revision in range(1, keyspace.revision):
+        view = keyspace.at(revision)
+        assert isinstance(view, Past)
+        for low, high in ((b"", None), (b"1", b"3"), (b"48", None), (b"3", b"1")):
+            expected = len(list(view.scan(low, high))) if high is None or low < high else 0
+            assert view.count(low, high) == expected
+
+
+def test_sessions_own_keys() -> None:
+    keyspace = Keyspace()
+    change(keyspace, (b"b", b""), (b"a", b""), session=7)
+    change(keyspace, (b"c", b""), session=8)
+    assert keyspace.keys_of(7) == (b"a", b"b")
+    change(keyspace, (b"a", b""), session=8)
+    assert (keyspace.keys_of(7), keyspace.keys_of(8)) == ((b"b",), (b"a", b"c"))
+    change(keyspace, (b"b", b""), session=0)
+    change(keyspace, (b"c", None))
+    assert (keyspace.key_count_of(7), keyspace.key_count_of(8)) == (0, 1)
+    assert list(keyspace.owners()) == [8]

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from coordinator.state.commands import RequestId
+from coordinator.state.model import Session
+from coordinator.state.results import Code, Done, Failure
+from coordinator.state.sessions import RESULTS_MAX, Requests, Sessions
+
+
+def session(id: int) -> Session:
+    return Session(id, 1000, None, (), 1)
+
+
+def refused(answer: object) -> Code | None:
+    return answer.code if isinstance(answer, Failure) else None
+
+
+def test_sessions_are_listed_in_order() -> None:
+    sessions = Sessions()
+    for id in (5, 2, 9):
+        sessions.open(session(id))
+    assert [s.id for s in sessions.above(0)] == [2, 5, 9]
+    assert [s.id for s in sessions.above(2)] == [5, 9]
+    assert 5 in sessions and len(sessions) == 3
+    assert sessions.end(5) == session(5)
+    assert 5 not in sessions and sessions.get(5) is None
+    assert [s.id for s in sessions.above(0)] == [2, 9]
+
+
+def test_request_is_admitted_once() -> None:
+    requests = Requests()
+    assert requests.admit(RequestId(1, 1)) is None
+    requests.results[1] = (7, Done())
+    assert requests.admit(RequestId(1, 1)) == (7, Done())
+    assert requests.admit(RequestId(1, 2)) is None
+
+
+def test_acknowledged_results_are_forgotten() -> None:
+    requests = Requests()
+    for sequence in (3, 1, 2, 900):
+        requests.results[sequence] = (sequence, Done())
+    assert requests.admit(RequestId(1, 3, 3)) == (3, Done())
+    assert sorted(requests.results) == [3, 900]
+    assert refused(requests.admit(RequestId(1, 2, 0))) is Code.REQUEST_FORGOTTEN
+    assert requests.floor == 3
+    assert refused(requests.admit(RequestId(1, 3, 500))) is Code.REQUEST_FORGOTTEN
+    assert sorted(requests.results) == [900]
+    assert requests.admit(RequestId(1, 500, 0)) is None
+
+
+def test_acknowledging_far_ahead_takes_no_time() -> None:
+    requests = Requests()
+    requests.results[1] = (1, Done())
+    assert requests.admit(RequestId(1, 2**63, 2**63)) is None
+    assert (requests.floor, requests.results) == (2**63, {})
+
+
+def test_window_is_bounded() -> None:
+    requests = Requests()
+    for sequence in range(1, RESULTS_MAX + 1):
+        assert requests.admit(RequestId(1, sequence)) is None
+        requests.results[sequence] = (1, Done())
+    assert refused(requests.admit(RequestId(1, RESULTS_MAX + 1))) is Code.REQUEST_WINDOW
+    assert requests.admit(RequestId(1, 5)) == (1, Done())
+    assert requests.admit(RequestId(1, RESULTS_MAX + 1, 2)) is None
+
+
+def test_requests_end_with_their_session() -> None:
+    sessions = Sessions()
+    sessions.open(session(1))
+    sessions.requests(1).results[1] = (1, Done())
+    sessions.end(1)
+    sessions.open(session(1))
+    assert sessions.requests(1).admit(RequestId(1, 1)) is None
+
+
+def test_copy_is_left_alone() -> None:
+    sessions = Sessions()
+    sessions.open(session(1))
+    sessions.requests(1).results[1] = (1, Done())
+    copy = sessions.copy()
+    sessions.requests(1).admit(RequestId(1, 9, 9))
+    sessions.open(session(2))
+    ((only, requests),) = copy
+    assert (only.id, requests.floor, list(requests.results)) == (1, 0, [1])

@@ -1,0 +1,108 @@
+"""A whole node in this loop: it starts, serves, stops, and starts again where it was."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from pathlib import Path
+
+import grpc
+import pytest
+
+from coordinator.config import Config, Member
+from coordinator.errors import ConfigError
+from coordinator.server import Server, cluster_key, member_id
+from coordinator_client.pb import kv_pb2
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def config(path: Path) -> Config:
+    return Config(
+        data_dir=str(path),
+        client_address=f"127.0.0.1:{free_port()}",
+        peer_address=f"127.0.0.1:{free_port()}",
+    )
+
+
+async def put(address: str, key: bytes) -> int:
+    async with grpc.aio.insecure_channel(address) as channel:
+        call = channel.unary_unary(
+            "/coordinator.v1.KV/Put",
+            request_serializer=kv_pb2.PutRequest.SerializeToString,
+            response_deserializer=kv_pb2.PutResponse.FromString,
+        )
+        response = await call(kv_pb2.PutRequest(key=key), timeout=10, wait_for_ready=True)
+        return int(response.header.revision)
+
+
+async def test_a_node_alone_serves_and_recovers(tmp_path: Path) -> None:
+    settings = config(tmp_path)
+    revisions = []
+    for _ in range(2):
+        server = Server(settings)
+        await server.start()
+        revisions += [await put(settings.client_address, b"/a") for _ in range(2)]
+        await server.stop()
+        await server.stop()
+    assert revisions == [2, 3, 4, 5]
+
+
+async def test_three_nodes_elect_replicate_and_agree(tmp_path: Path) -> None:
+    names = ("n1", "n2", "n3")
+    cluster = tuple(Member(name, f"127.0.0.1:{free_port()}") for name in names)
+    servers = [
+        Server(
+            Config(
+                name=member.name,
+                data_dir=str(tmp_path / member.name),
+                client_address=f"127.0.0.1:{free_port()}",
+                peer_address=member.peer_address,
+                cluster=cluster,
+            )
+        )
+        for member in cluster
+    ]
+    try:
+        for server in servers:
+            await server.start()
+        for server in servers:
+            await put(server.config.client_address, server.config.name.encode())
+        async with asyncio.timeout(5):
+            while len({s.node.consensus_status.applied_index for s in servers}) > 1:
+                await asyncio.sleep(0.02)
+        assert len({s.node.state.digest() for s in servers}) == 1
+        assert {s.node.state.revision for s in servers} == {4}
+        members = servers[0].node.members()
+        assert [m.peer.name for m in members] == list(names)
+        assert [m.client_address for m in members] == [s.config.client_address for s in servers]
+        assert sum(m.leader for m in members) == 1
+    finally:
+        for server in servers:
+            await server.stop()
+
+
+@pytest.mark.parametrize("field", ["client_address", "peer_address"])
+async def test_an_address_in_use_is_told_in_a_sentence(tmp_path: Path, field: str) -> None:
+    settings = config(tmp_path)
+    with socket.socket() as taken:
+        port = int(getattr(settings, field).rpartition(":")[2])
+        taken.bind(("127.0.0.1", port))
+        taken.listen()
+        server = Server(settings)
+        with pytest.raises(ConfigError, match="in use"):
+            await server.start()
+        await server.stop()
+
+
+def test_ids_are_the_same_in_every_run_and_differ_between_clusters() -> None:
+    assert member_id("t", "n1") == member_id("t", "n1") != member_id("t", "n2")
+    assert member_id("t", "n1") != member_id("u", "n1")
+    assert 0 < member_id("t", "n1") < 1 << 63
+    one, other = Member("a", "h:1"), Member("b", "h:2")
+    assert cluster_key("t", (one, other)) == cluster_key("t", (other, Member("a", "h:9")))
+    assert cluster_key("t", (one,)) != cluster_key("t", (one, other))
