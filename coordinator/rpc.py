@@ -86,8 +86,15 @@ class Service:
 
 
 def deadline_of(call: Call, timeout_s_default: float) -> float:
-    """Returns the loop time at which the call must have ended, with a default for clients that set none."""
-    return call.deadline or asyncio.get_running_loop().time() + timeout_s_default
+    """Returns the loop time at which the call should have ended, with a default for clients that set none.
+
+    It lies a little before the client's own deadline, so that the client learns why: whether a write
+    was surely not applied, or may have been.
+    """
+    now = asyncio.get_running_loop().time()
+    if call.deadline is None:
+        return now + timeout_s_default
+    return call.deadline - min(0.1, (call.deadline - now) / 10)
 
 
 def invalid(field: str, message: str) -> RequestError:
