@@ -18,14 +18,14 @@ def prefix(name: str) -> common_pb2.Selector:
 
 
 async def put(face: Face, name: str, value: str = "v", **more: object) -> kv_pb2.PutResponse:
-    request = kv_pb2.PutRequest(key=name.encode(), value=value.encode(), **more)  # type: ignore[arg-type]
+    request = kv_pb2.PutRequest(key=name.encode(), value=value.encode(), **more)  # type: ignore[arg-type]  # fields of the message
     response = await face.call("KV/Put", request, kv_pb2.PutResponse)
     assert isinstance(response, kv_pb2.PutResponse)
     return response
 
 
 async def range_(face: Face, **fields: object) -> kv_pb2.RangeResponse:
-    request = kv_pb2.RangeRequest(**fields)  # type: ignore[arg-type]
+    request = kv_pb2.RangeRequest(**fields)  # type: ignore[arg-type]  # fields of the message
     response = await face.call("KV/Range", request, kv_pb2.RangeResponse)
     assert isinstance(response, kv_pb2.RangeResponse)
     return response

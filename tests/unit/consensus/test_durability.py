@@ -1,0 +1,158 @@
+"""What waits for the disk, and what does not. Member 1 is real, with a disk whose fsync can be held back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from coordinator.consensus.codec import Append, AppendAck, RequestVote, Vote
+from coordinator.consensus.interface import Role
+from tests.unit.consensus.stage import Stage
+
+
+async def test_a_follower_does_not_acknowledge_before_its_fsync(tmp_path: Path) -> None:
+    async with Stage(tmp_path) as stage:
+        stage.disk.hold_syncs()
+        stage.append(2, 1, (1, 0), 1, (1, b"a"))
+        await stage.settle()
+        assert stage.engine.busy
+        assert not stage.take(AppendAck)
+        stage.append(2, 1, (2, 1), 1, (1, b"b"))
+        await stage.settle()
+        assert not stage.take(AppendAck)
+        stage.disk.release_syncs()
+        await stage.settle()
+        assert stage.take(AppendAck)[-1] == AppendAck(1, False, 0, 3)
+        assert stage.disk.syncs >= 3
+
+
+async def test_a_heartbeat_is_answered_at_once_for_what_is_on_disk(tmp_path: Path) -> None:
+    async with Stage(tmp_path) as stage:
+        stage.append(2, 1, (1, 0), 1, (1, b"a"))
+        await stage.settle()
+        stage.disk.hold_syncs()
+        stage.append(2, 1, (2, 1), 1, (1, b"b"))
+        await stage.settle()
+        stage.clear()
+        stage.append(2, 1, (3, 1), 1)
+        await stage.settle()
+        assert stage.take(AppendAck) == [AppendAck(1, False, 3, 2)]
+        stage.disk.release_syncs()
+        await stage.settle()
+        assert stage.take(AppendAck) == [AppendAck(1, False, 0, 3)]
+
+
+async def test_a_vote_waits_for_its_fsync(tmp_path: Path) -> None:
+    async with Stage(tmp_path) as stage:
+        stage.disk.hold_syncs()
+        stage.receive(2, RequestVote(4, 1, 0))
+        await stage.settle()
+        assert not stage.transport.sent
+        stage.disk.release_syncs()
+        await stage.settle()
+        assert stage.transport.sent == [(2, Vote(4))]
+
+
+async def test_a_campaign_waits_for_its_fsync(tmp_path: Path) -> None:
+    async with Stage(tmp_path) as stage:
+        stage.disk.hold_syncs()
+        stage.engine._core._SyncObj__raftElectionDeadline = 0
+        await stage.until(lambda: stage.engine.status.role is Role.CANDIDATE)
+        await stage.settle()
+        assert not stage.transport.sent
+        stage.disk.release_syncs()
+        await stage.settle()
+        assert len(stage.take(RequestVote)) == 2
+
+
+async def test_a_leader_counts_itself_only_for_what_it_synced(tmp_path: Path) -> None:
+    """Its fsync held back: one follower and itself are no quorum, both followers are."""
+    async with Stage(tmp_path) as stage:
+        await stage.lead()
+        for member in (2, 3):
+            stage.acknowledge(member, 2)
+        await stage.settle()
+        stage.disk.hold_syncs()
+        index = stage.engine.propose(b"a")
+        assert index == 3
+        await stage.settle()
+        assert [append.entries for append in stage.take(Append, 2)][-1], "entries leave at once"
+        stage.acknowledge(2, index)
+        await stage.settle()
+        assert stage.engine.status.commit_index == 2
+        stage.acknowledge(3, index)
+        await stage.settle()
+        assert stage.engine.status.commit_index == 3
+        assert stage.application.contents == [b"a"]
+
+
+async def test_a_leader_and_one_follower_commit_once_its_fsync_returns(tmp_path: Path) -> None:
+    async with Stage(tmp_path) as stage:
+        await stage.lead()
+        stage.disk.hold_syncs()
+        index = stage.engine.propose(b"a")
+        assert index is not None
+        await stage.settle()
+        stage.acknowledge(2, index)
+        await stage.settle()
+        assert stage.engine.status.commit_index < index
+        stage.disk.release_syncs()
+        await stage.settle()
+        assert stage.engine.status.commit_index == index
+
+
+async def test_a_single_member_commits_what_it_synced(tmp_path: Path) -> None:
+    async with Stage(tmp_path, 1) as stage:
+        stage.engine._core._SyncObj__raftElectionDeadline = 0
+        await stage.until(lambda: stage.engine.status.role is Role.LEADER)
+        await stage.settle()
+        stage.disk.hold_syncs()
+        index = stage.engine.propose(b"a")
+        await stage.settle()
+        assert stage.application.contents == []
+        stage.disk.release_syncs()
+        await stage.settle()
+        assert stage.application.contents == [b"a"]
+        assert stage.engine.status.commit_index == index
+
+
+async def test_one_sync_at_a_time_and_all_that_gathered_in_the_next(tmp_path: Path) -> None:
+    async with Stage(tmp_path) as stage:
+        await stage.lead()
+        stage.disk.hold_syncs()
+        ready, syncs = stage.application.ready_count, stage.disk.syncs
+        for number in range(50):
+            stage.engine.propose(b"%d" % number)
+            await stage.settle()
+        assert stage.engine.busy
+        stage.disk.release_syncs()
+        await stage.settle()
+        assert stage.disk.syncs == syncs + 2
+        assert stage.application.ready_count == ready + 2
+        assert not stage.engine.busy
+
+
+async def test_an_fsync_error_stops_the_member_for_good(tmp_path: Path) -> None:
+    async with Stage(tmp_path) as stage:
+        stage.disk.sync_error = OSError(5, "Input/output error")
+        stage.append(2, 1, (1, 0), 1, (1, b"a"))
+        await stage.settle()
+        await stage.until(lambda: bool(stage.failures))
+        assert "Input/output error" in str(stage.failures[0])
+        assert not stage.take(AppendAck)
+        stage.disk.sync_error = None
+        syncs = stage.disk.syncs
+        stage.append(2, 1, (2, 1), 1, (1, b"b"))
+        await stage.settle()
+        assert stage.disk.syncs == syncs, "no second try"
+        assert not stage.transport.sent
+        assert len(stage.failures) == 1
+    assert stage.disk.syncs == syncs
+
+
+async def test_stopping_syncs_the_rest(tmp_path: Path) -> None:
+    async with Stage(tmp_path) as stage:
+        await stage.lead()
+        stage.engine.propose(b"a")
+    again = Stage(tmp_path, disk=stage.disk)
+    async with again:
+        assert again.log()[-1][1] == b"a"

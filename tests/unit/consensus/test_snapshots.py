@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from coordinator.consensus.snapshots import (
+    Description,
+    Snapshot,
+    SnapshotCancelled,
+    SnapshotStore,
+)
+from coordinator.errors import DamageError
+from tests.unit.consensus.faults import Crash, FaultDisk
+
+MEMBERS = ((1, "n1", "127.0.0.1:1"), (2, "n2", "127.0.0.1:2"))
+
+
+def describe(index: int, term: int = 3) -> Description:
+    return Description(index, term, MEMBERS)
+
+
+def slices_of(index: int) -> list[bytes]:
+    chance = random.Random(index)
+    return [b"", b"text " * 100, chance.randbytes(5_000), b"%d" % index]
+
+
+def newest_of(disk: FaultDisk) -> Snapshot | None:
+    """What a restarted member finds, checked."""
+    store = SnapshotStore(disk)
+    newest = store.newest()
+    if newest is not None:
+        assert list(store.slices(newest)) == slices_of(newest.index)
+    return newest
+
+
+def test_slices_come_back_as_they_were() -> None:
+    disk = FaultDisk()
+    store = SnapshotStore(disk)
+    assert store.newest() is None
+    written = store.write(describe(42), slices_of(42))
+    assert (written.index, written.term) == (42, 3)
+    assert written.size == disk.size(written.name)
+    assert newest_of(disk) == written
+    assert written.description.members == MEMBERS
+
+
+def test_no_slices_at_all() -> None:
+    store = SnapshotStore(FaultDisk())
+    assert list(store.slices(store.write(describe(1), []))) == []
+
+
+def test_the_newest_counts_and_older_ones_go() -> None:
+    disk = FaultDisk()
+    store = SnapshotStore(disk)
+    for index in (9, 10, 300):
+        written = store.write(describe(index), slices_of(index))
+    store.remove_older(written)
+    assert disk.names() == [written.name]
+    assert newest_of(disk) == written
+
+
+def test_a_crash_at_any_operation_leaves_the_old_or_the_new_one() -> None:
+    def take_two(disk: FaultDisk) -> None:
+        store = SnapshotStore(disk)
+        store.write(describe(1), slices_of(1))
+        store.remove_older(store.write(describe(2), slices_of(2)))
+
+    measured = FaultDisk()
+    take_two(measured)
+    for crash_at in range(1, measured.operations + 1):
+        for seed in range(5):
+            disk = FaultDisk()
+            disk.crash_at = crash_at
+            with pytest.raises(Crash):
+                take_two(disk)
+            first_done = len([name for name in disk._durable if name.startswith("snapshot-")]) > 0
+            disk.lose_power(random.Random(seed))
+            newest = newest_of(disk)
+            assert newest is not None or not first_done
+            assert all(name.startswith("snapshot-0") for name in disk.names())
+
+
+def test_no_flipped_bit_goes_unnoticed() -> None:
+    disk = FaultDisk()
+    written = SnapshotStore(disk).write(describe(7), [b"text " * 20])
+    for offset in range(written.size):
+        disk.flip(written.name, offset, offset % 8)
+        with pytest.raises(DamageError, match=written.name):
+            SnapshotStore(disk).newest()
+        disk.flip(written.name, offset, offset % 8)
+    assert SnapshotStore(disk).newest() == written
+
+
+def test_a_shortened_file_is_damage() -> None:
+    disk = FaultDisk()
+    written = SnapshotStore(disk).write(describe(7), slices_of(7))
+    for size in (0, 1, 10, written.size - 1):
+        content = bytes(disk.files[written.name].content)
+        disk.truncate(written.name, size)
+        with pytest.raises(DamageError):
+            SnapshotStore(disk).newest()
+        disk.files[written.name].content[:] = content
+
+
+def test_a_renamed_file_is_damage() -> None:
+    disk = FaultDisk()
+    written = SnapshotStore(disk).write(describe(7), slices_of(7))
+    disk.rename(written.name, written.name[:-1] + "8")
+    with pytest.raises(DamageError, match="written for index 7"):
+        SnapshotStore(disk).newest()
+
+
+def test_writing_can_be_called_off() -> None:
+    disk = FaultDisk()
+    cancelled = threading.Event()
+
+    def encode() -> Iterator[bytes]:
+        yield b"x" * 1_000_000
+        cancelled.set()
+        yield b"never"
+
+    with pytest.raises(SnapshotCancelled):
+        SnapshotStore(disk).write(describe(7), encode(), cancelled)
+    assert newest_of(disk) is None
+
+
+def transfer(source: SnapshotStore, snapshot: Snapshot, target: SnapshotStore) -> None:
+    for offset in range(0, snapshot.size, 1_000):
+        target.receive(offset, source.read(snapshot, offset, 1_000))
+
+
+def test_a_received_file_is_the_same_snapshot() -> None:
+    there, here = FaultDisk(), FaultDisk()
+    source, target = SnapshotStore(there), SnapshotStore(here)
+    written = source.write(describe(42), slices_of(42))
+    target.receive(0, b"the beginning of another one")
+    transfer(source, written, target)
+    assert target.accept() == written
+    assert newest_of(here) == written
+
+
+def test_a_damaged_received_file_is_not_kept() -> None:
+    there, here = FaultDisk(), FaultDisk()
+    source, target = SnapshotStore(there), SnapshotStore(here)
+    written = source.write(describe(42), slices_of(42))
+    there.flip(written.name, written.size // 2)
+    transfer(source, written, target)
+    with pytest.raises(DamageError):
+        target.accept()
+    assert here.names() == []
+
+
+def test_leftovers_go_at_the_start() -> None:
+    disk = FaultDisk()
+    store = SnapshotStore(disk)
+    store.receive(0, b"half")
+    assert store.newest() is None
+    assert disk.names() == []
