@@ -48,6 +48,7 @@ class SessionExpirer:
         # The entry of the heap that counts; others of the same session are left-overs.
         self._queued: dict[int, float] = {}
         self._ending: dict[int, asyncio.Future[None]] = {}
+        self._checked_at = self._loop.time()
 
     @property
     def open_term(self) -> int:
@@ -113,6 +114,10 @@ class SessionExpirer:
     def check(self) -> None:
         """Proposes the end of sessions whose deadline has passed. Called every few ticks."""
         now = self._loop.time()
+        late = now - self._checked_at > 10 * self._timing.session_check_ms / 1000
+        self._checked_at = now
+        if late:
+            return  # this process stood still: first hear what arrived meanwhile
         due: list[int] = []
         while self._heap and self._heap[0][0] <= now:
             queued, session_id = heapq.heappop(self._heap)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -139,3 +140,12 @@ async def test_an_id_taken_again_has_a_deadline_of_its_own(bus: Bus) -> None:
     await opened(bus, 7)
     ended = await gone(bus, 7, 2.0)
     assert ended - start >= TTL_MS / 1000
+
+
+async def test_a_leader_that_stood_still_first_hears_what_arrived_meanwhile(bus: Bus) -> None:
+    await opened(bus, 7, 600)
+    await asyncio.sleep(0.1)
+    answer = asyncio.create_task(bus.nodes[1].keep_alive([7], soon()))
+    time.sleep(0.8)  # nothing runs in this process, as when it is paused
+    assert await answer == (600,)
+    assert bus.nodes[0].state.session(7) is not None
