@@ -72,6 +72,8 @@ async def small_face() -> AsyncIterator[Face]:
         range_reply_size_bytes_max=5_000,
         txn_reply_size_bytes_max=8_000,
         watches_per_stream_max=3,
+        watches_max=5,
+        streams_max=4,
         watch_message_size_bytes_max=2_000,
         sessions_max=2,
         session_metadata_size_bytes_max=20,

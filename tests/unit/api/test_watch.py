@@ -251,6 +251,26 @@ async def test_too_many_watches_are_refused(small_face: Face) -> None:
     await client.done()
 
 
+async def test_too_many_watches_and_streams_on_a_member_are_refused(small_face: Face) -> None:
+    clients = [Client(small_face) for _ in range(4)]
+    for client in clients[:2]:
+        for i in (1, 2):
+            await client.create(watch_id=i, selector=key("/a"))
+            await client.next()
+    await clients[2].create(selector=key("/a"))
+    await clients[2].next()
+    await clients[3].create(selector=key("/a"))
+    canceled = (await clients[3].next()).canceled
+    assert canceled.reason == watch_pb2.WatchCanceled.REASON_LIMIT
+    fifth = Client(small_face)
+    assert (await fifth.closed()).code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+    await clients[0].done()
+    await clients[3].create(selector=key("/a"))
+    assert (await clients[3].next()).WhichOneof("response") == "created"
+    for client in clients[1:]:
+        await client.done()
+
+
 async def test_a_client_that_does_not_read_holds_up_nobody(face: Face) -> None:
     slow, quick = Client(face), Client(face)
     for client in (slow, quick):
