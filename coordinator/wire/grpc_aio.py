@@ -148,7 +148,7 @@ class GrpcAioServer:
                 ("grpc.http2.max_ping_strikes", 0),
                 # A client that is gone without a word is noticed, and its streams are freed.
                 ("grpc.keepalive_time_ms", 10_000),
-                ("grpc.keepalive_timeout_ms", 5_000),
+                ("grpc.http2.ping_timeout_ms", 5_000),
             ),
             maximum_concurrent_rpcs=limits.streams_max,
         )

@@ -1,0 +1,1 @@
+"""One face of the client; written once in its waiting form, and generated in its blocking form."""

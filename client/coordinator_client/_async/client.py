@@ -1,0 +1,212 @@
+"""The client: everything that can be asked of a cluster."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Self
+
+from coordinator_client import _io_async as io
+from coordinator_client import calls, model
+from coordinator_client import instances as layout
+from coordinator_client._async.connection import Connection
+from coordinator_client._async.discovery import ServiceView
+from coordinator_client._async.keys import KeySpace
+from coordinator_client._async.registration import Registration
+from coordinator_client._async.session import Session
+from coordinator_client.instances import Instance, InstanceState
+from coordinator_client.operations import owner_id
+from coordinator_client.pb import cluster_pb2, session_pb2
+from coordinator_client.views import read_instances
+
+
+class Client(KeySpace, io.Awaited):
+    """A client of one cluster; made by `connect`.
+
+    Use it as a context manager, or call `close`. It keeps to one endpoint as long as that serves and moves on to the
+    next when it does not. Calls take at most `timeout_s` seconds, those of `connect` unless they are given their own.
+
+    Every call may raise Unavailable and InvalidArgument; every read DeadlineExceeded; every write OutcomeUnknown.
+    """
+
+    def __init__(self, endpoints: str | Sequence[str], timeout_s: float, shuffle: bool) -> None:
+        super().__init__(Connection(endpoints, timeout_s, shuffle))
+
+    async def __aenter__(self) -> Self:
+        self._connection.check_open()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Ends all connections. Sessions and registrations that were not closed end by their TTL."""
+        await self._connection.close()
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """The addresses that the client was given."""
+        return self._connection.endpoints
+
+    @property
+    def endpoint(self) -> str:
+        """The address that the next call goes to."""
+        return self._connection.endpoint
+
+    # --- sessions -------------------------------------------------------------------------------
+
+    def session(
+        self,
+        ttl: float = 10.0,
+        *,
+        id: int | None = None,
+        disconnect_grace: float | None = None,
+        metadata: Mapping[str, str] | None = None,
+        on_lost: Callable[[Session], None] | None = None,
+    ) -> Session:
+        """Returns a session: a context manager that opens it, keeps it alive and closes it.
+
+        `ttl`: seconds it lives without a keep-alive. `id`: a number of your own. `disconnect_grace`: seconds it lives
+        once its connection is lost. `on_lost`: called once, from the background, when it ended without being closed.
+        """
+        grace_ms = (
+            None
+            if disconnect_grace is None
+            else calls.milliseconds(disconnect_grace, "disconnect_grace")
+        )
+        request = session_pb2.SessionOpenRequest(
+            ttl_ms=calls.milliseconds(ttl, "ttl"),
+            id=owner_id(id),
+            disconnect_grace_ms=grace_ms,
+            metadata=metadata or {},
+        )
+        return Session(self._connection, request, on_lost)
+
+    async def sessions(self, *, local: bool = False) -> tuple[model.SessionRecord, ...]:
+        """Returns all open sessions of the cluster, in ascending order of their ids."""
+        found: list[model.SessionRecord] = []
+        while True:
+            request = session_pb2.SessionListRequest(
+                local=local, start_after=found[-1].id if found else 0
+            )
+            reply = await self._connection.call(calls.SESSION_LIST, request, safe=True)
+            found.extend(calls.session_record(record) for record in reply.sessions)
+            if not reply.more or not reply.sessions:
+                return tuple(found)
+
+    async def get_session(self, id: int, *, local: bool = False) -> model.SessionRecord:
+        """Returns a session and the keys it owns; raises SessionNotFound."""
+        request = session_pb2.SessionGetRequest(id=id, local=local)
+        reply = await self._connection.call(calls.SESSION_GET, request, safe=True)
+        return calls.session_record(reply.session, reply.keys)
+
+    async def close_session(self, id: int) -> int:
+        """Ends any session, by its id; returns how many keys went with it. Raises SessionNotFound."""
+        request = session_pb2.SessionCloseRequest(id=id)
+        reply = await self._connection.call(calls.SESSION_CLOSE, request, safe=False)
+        return reply.deleted
+
+    # --- services -------------------------------------------------------------------------------
+
+    def register(
+        self,
+        service: str,
+        address: str,
+        port: int,
+        *,
+        id: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        ttl: float = 10.0,
+        disconnect_grace: float | None = None,
+        ports: Mapping[str, int] | None = None,
+        tags: Sequence[str] = (),
+        weight: int | None = None,
+        zone: str | None = None,
+        version: str | None = None,
+        status: str = "passing",
+    ) -> Registration:
+        """Returns a registration: a context manager that registers an instance of a service and keeps it registered.
+
+        Without `id`, one is made up. The instance goes when the block is left, `ttl` seconds after the program dies,
+        or `disconnect_grace` seconds after its connection broke. See docs/registration.md for the meaning of the rest.
+        """
+        instance = Instance(
+            service=service,
+            id=id or f"{service}-{secrets.token_hex(6)}",
+            address=address,
+            port=port,
+            metadata=dict(metadata or {}),
+            ports=dict(ports or {}),
+            tags=tuple(tags),
+            weight=weight,
+            zone=zone,
+            version=version,
+            state=InstanceState(status),
+        )
+
+        def make_session(on_lost: Callable[[Session], None]) -> Session:
+            return self.session(
+                ttl,
+                disconnect_grace=disconnect_grace,
+                on_lost=on_lost,
+                metadata={"service": service, "instance": instance.id},
+            )
+
+        return Registration(self._connection, instance, make_session)
+
+    def discover(self, service: str) -> ServiceView:
+        """Returns a live view of a service's instances: a context manager that keeps itself current."""
+        return ServiceView(
+            self.watch(layout.service_prefix(service), prefix=True, snapshot=True), service
+        )
+
+    async def instances(self, service: str, *, local: bool = False) -> tuple[Instance, ...]:
+        """Returns the instances of a service as they are now, in order of registration."""
+        prefix = layout.service_prefix(service)
+        kvs = []
+        async for kv in self.range_all(prefix, prefix=True, local=local):
+            kvs.append(kv)
+        return read_instances(service, kvs)
+
+    async def services(self, *, local: bool = False) -> tuple[str, ...]:
+        """Returns the names of all services that have keys, in ascending order."""
+        return await self.children(layout.ROOT, local=local)
+
+    # --- the cluster ----------------------------------------------------------------------------
+
+    async def status(
+        self, endpoint: str | None = None, *, digest: bool = False, timeout_s: float | None = None
+    ) -> model.MemberStatus:
+        """Returns the state of the member at `endpoint`; by default at the one in use."""
+        request = cluster_pb2.StatusRequest(digest=digest)
+        if endpoint is None:
+            endpoint = self.endpoint
+        (address,) = calls.parse_endpoints(endpoint)
+        reply = await self._connection.call_endpoint(address, calls.STATUS, request, timeout_s)
+        return calls.member_status(reply, address)
+
+    async def members(self, *, timeout_s: float | None = None) -> tuple[model.Member, ...]:
+        """Returns the members of the cluster, in ascending order of their names."""
+        request = cluster_pb2.MemberListRequest()
+        reply = await self._connection.call(
+            calls.MEMBER_LIST, request, safe=True, timeout_s=timeout_s
+        )
+        return tuple(calls.member(message) for message in reply.members)
+
+
+def connect(
+    endpoints: str | Sequence[str], *, timeout_s: float = 5.0, shuffle: bool = True
+) -> Client:
+    """Returns a client of the cluster at `endpoints`: host:port, several separated by commas, or a sequence.
+
+    Connections are made when they are needed. `timeout_s`: how long a call may take, retries included.
+    `shuffle`: begin with any of the endpoints, so that clients spread over the nodes; False: with the first.
+    Raises InvalidArgument if an endpoint is malformed.
+    """
+    return Client(endpoints, timeout_s, shuffle)

@@ -1,0 +1,220 @@
+"""A session that keeps itself alive."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Self
+
+from coordinator_client import _io_async as io
+from coordinator_client import calls, errors
+from coordinator_client._async.connection import Connection
+from coordinator_client.failures import CallFailed
+from coordinator_client.lifetime import Lifetime
+from coordinator_client.model import PutResult
+from coordinator_client.operations import Put
+from coordinator_client.pb import session_pb2
+
+_log = logging.getLogger("coordinator_client")
+
+_Stream = io.Stream[session_pb2.SessionKeepAliveRequest, session_pb2.SessionKeepAliveResponse]
+
+
+class Session:
+    """A lifetime that owns ephemeral keys; made by `Client.session`.
+
+    Use it as a context manager: entering opens the session, leaving ends it and deletes its keys. In between it keeps
+    itself alive in the background, on another node when one dies.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        request: session_pb2.SessionOpenRequest,
+        on_lost: Callable[[Session], None] | None,
+    ) -> None:
+        self._connection = connection
+        self._request = request
+        self._on_lost = on_lost
+        self._id = 0
+        self._life = Lifetime(request.ttl_ms / 1000, io.now_s())
+        self._guard = io.Guard()
+        self._stop = io.Flag()
+        self._stream: _Stream | None = None
+        self._worker: io.Worker | None = None
+        self.lost = io.Flag()
+        """Set once when the session ended although it was not closed: `is_set()`, `wait(timeout_s)`."""
+        self.lost_reason = ""
+        """A sentence for people, once the session is lost."""
+
+    @property
+    def id(self) -> int:
+        """The session id; 0 before it was opened."""
+        return self._id
+
+    @property
+    def ttl_s(self) -> float:
+        """How long the session lives without a keep-alive, as the cluster granted it, in seconds."""
+        return self._life.ttl_s
+
+    @property
+    def remaining_s(self) -> float:
+        """How long the session is sure to live if no keep-alive gets through from now on, in seconds."""
+        over = self._id == 0 or self._stop.is_set() or self.lost.is_set()
+        return 0.0 if over else self._life.remaining_s(io.now_s())
+
+    @property
+    def endpoint(self) -> str | None:
+        """The endpoint over which the session is kept alive now; None while it looks for one."""
+        stream = self._stream
+        return None if stream is None else stream.endpoint
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """What the session was opened with."""
+        return dict(self._request.metadata)
+
+    async def open(self) -> Self:
+        """Opens the session and begins to keep it alive; returns it.
+
+        Raises SessionExists if the id is taken, InvalidArgument if the TTL is outside the cluster's limits, and
+        Unavailable, DeadlineExceeded or (only with an id of your own) OutcomeUnknown.
+        """
+        if self._id or self._stop.is_set():
+            raise errors.Closed("a session is opened once")
+        # Without an id of its own, a session that was opened unseen holds no keys and expires by itself.
+        reply, sent_s = await self._connection.timed_call(
+            calls.SESSION_OPEN, self._request, safe=self._request.id == 0
+        )
+        self._life = Lifetime(reply.ttl_ms / 1000, sent_s)
+        self._id = reply.id
+        self._worker = io.Worker(self._keep_alive, f"coordinator-session-{reply.id}")
+        return self
+
+    async def __aenter__(self) -> Self:
+        return await self.open()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Ends the session and deletes its keys.
+
+        If the cluster can't be reached, the session is left to end by its TTL; that is not an error.
+        """
+        if self._stop.is_set():
+            return
+        self._stop.set()
+        if self._id == 0:
+            return
+        if not self.lost.is_set():
+            request = session_pb2.SessionCloseRequest(id=self._id)
+            try:
+                await self._connection.call(calls.SESSION_CLOSE, request, safe=True)
+            except errors.SessionNotFound:
+                pass
+            except errors.CoordinatorError as error:
+                _log.warning("session %d is left to its TTL: %s", self._id, error)
+        self._drop_stream()
+        if self._worker is not None:
+            await self._worker.join(self._connection.timeout_s)
+
+    def check_alive(self) -> None:
+        """Raises SessionLost if the session is lost, and Closed if it is not open."""
+        if self.lost.is_set():
+            raise errors.SessionLost(self.lost_reason, self._id)
+        if self._id == 0 or self._stop.is_set():
+            raise errors.Closed("the session is not open")
+
+    async def put(
+        self,
+        key: str | bytes,
+        value: str | bytes = b"",
+        *,
+        sequence: bool = False,
+        prev: bool = False,
+        timeout_s: float | None = None,
+    ) -> PutResult:
+        """Writes a key that goes when the session ends; like `Client.put`. Raises SessionLost too."""
+        self.check_alive()
+        request = Put(key, value, self, sequence, prev).message()
+        try:
+            reply = await self._connection.call(calls.PUT, request, safe=False, timeout_s=timeout_s)
+        except errors.SessionNotFound as error:
+            self.declare_lost("the cluster does not know the session any more")
+            raise errors.SessionLost(self.lost_reason, self._id) from error
+        return calls.put_result(reply, reply.header.revision)
+
+    def declare_lost(self, reason: str) -> None:
+        """Takes note that the session is over; the first call tells the program, later ones do nothing."""
+        with self._guard:
+            if self.lost.is_set() or self._stop.is_set():
+                return
+            self.lost_reason = f"session {self._id} is lost: {reason}"
+            self.lost.set()
+        self._drop_stream()
+        if self._on_lost is not None:
+            try:
+                self._on_lost(self)
+            except Exception:
+                _log.exception("on_lost of session %d failed", self._id)
+
+    def _drop_stream(self) -> None:
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.cancel()
+
+    def _over(self) -> bool:
+        return self._stop.is_set() or self.lost.is_set()
+
+    async def _keep_alive(self) -> None:
+        # The first one goes out at once: it ties the session to a stream, whose loss the cluster will notice.
+        pause_s = 0.0
+        while not await self._stop.wait(pause_s) and not self.lost.is_set():
+            confirmed = await self._confirm()
+            if self._over():
+                break
+            if self._connection.closed:
+                self.declare_lost("its client was closed")
+                break
+            now_s = io.now_s()
+            if self._life.remaining_s(now_s) <= 0:
+                self.declare_lost(f"no node confirmed it within its TTL of {self.ttl_s} s")
+            pause_s = self._life.until_next_s(now_s) if confirmed else self._life.pause_s
+        self._drop_stream()
+
+    async def _confirm(self) -> bool:
+        """Makes one attempt to keep the session alive; returns whether it was confirmed."""
+        sent_s = io.now_s()
+        timeout_s = min(self._life.answer_timeout_s, self._life.remaining_s(sent_s))
+        try:
+            stream = self._stream
+            if stream is None:
+                stream = self._stream = self._connection.open_stream(calls.SESSION_KEEP_ALIVE)
+            self._life.sent(sent_s)
+            await stream.send(session_pb2.SessionKeepAliveRequest(ids=[self._id]))
+            # One more look: `close` may have come between the first one and the new stream.
+            if self._over():
+                return False
+            reply = await stream.next(timeout_s)
+        except (CallFailed, TimeoutError):
+            stream = self._stream
+            if stream is not None:
+                self._connection.leave(stream.endpoint)
+            self._drop_stream()
+            return False
+        except errors.Closed:
+            return False
+        for result in reply.results:
+            if result.id == self._id:
+                if result.alive:
+                    self._life.confirmed(sent_s, result.ttl_ms / 1000)
+                    return True
+                self.declare_lost("it expired or was closed by someone else")
+        return False

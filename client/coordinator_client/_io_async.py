@@ -1,0 +1,195 @@
+"""The asyncio face's way to wait, to work in the background, and to talk over grpc.aio.
+
+`_io_sync` offers the same names for threads. Everything above is written once on top of these.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, Generator
+from typing import Any, Generic, Self
+
+import grpc
+import grpc.aio
+
+from coordinator_client.calls import CHANNEL_OPTIONS, Method, Reply, Request
+from coordinator_client.failures import CallFailed, Failure, failure_from
+
+STREAM_MESSAGES_MAX = 4
+"""Messages of a stream that are held for a slow reader before the sender is made to wait."""
+
+
+def now_s() -> float:
+    """Returns seconds of a clock that never goes back and, where there is one, counts through suspension."""
+    clock = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if clock is None else time.clock_gettime(clock)
+
+
+class Guard(contextlib.nullcontext[None]):
+    """Keeps two threads apart; with one loop there is nothing to do."""
+
+
+class Flag:
+    """Something that has happened or has not, and can be waited for."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def is_set(self) -> bool:
+        """Whether it has happened."""
+        return self._event.is_set()
+
+    def set(self) -> None:
+        """It has happened."""
+        self._event.set()
+
+    def clear(self) -> None:
+        """It has not happened (any more)."""
+        self._event.clear()
+
+    async def wait(self, timeout_s: float | None = None) -> bool:
+        """Waits until it happens, at most `timeout_s` seconds; returns whether it has."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._event.wait()
+        return self._event.is_set()
+
+
+class Awaited:
+    """Lets `await connect(...)` and `async with connect(...)` both work: awaiting the client gives the client."""
+
+    def __await__(self) -> Generator[None, None, Self]:
+        return self
+        yield
+
+
+class Worker:
+    """A task in the background."""
+
+    def __init__(self, run: Callable[[], Awaitable[None]], name: str) -> None:
+        async def body() -> None:
+            await run()
+
+        self._task = asyncio.get_running_loop().create_task(body(), name=name)
+
+    async def join(self, timeout_s: float) -> None:
+        """Waits until it has ended by itself; after `timeout_s` seconds, ends it."""
+        if self._task is asyncio.current_task():
+            return
+        _, pending = await asyncio.wait({self._task}, timeout=timeout_s)
+        if pending:
+            self._task.cancel()
+            await asyncio.wait(pending)
+
+
+def _failure(error: grpc.aio.AioRpcError) -> Failure:
+    trailing = [(str(key), value) for key, value in error.trailing_metadata() or ()]
+    return failure_from(error.code(), error.details(), trailing)
+
+
+_CANCELED = Failure(grpc.StatusCode.CANCELLED, "canceled by this client")
+
+
+class Channel:
+    """Connections to one endpoint."""
+
+    def __init__(self, endpoint: str) -> None:
+        self.endpoint = endpoint
+        self._channel = grpc.aio.insecure_channel(endpoint, options=CHANNEL_OPTIONS)
+        self._unary: dict[str, Any] = {}
+        self._closed = False
+
+    async def call(
+        self, method: Method[Request, Reply], request: Request, timeout_s: float
+    ) -> Reply:
+        """Makes one unary call; raises CallFailed."""
+        invoke = self._unary.get(method.path)
+        if invoke is None:
+            invoke = self._channel.unary_unary(
+                method.path,
+                request_serializer=method.encode,
+                response_deserializer=method.decode,
+            )
+            self._unary[method.path] = invoke
+        try:
+            reply: Reply = await invoke(request, timeout=timeout_s)
+        except grpc.aio.AioRpcError as error:
+            raise CallFailed(_failure(error)) from error
+        except grpc.aio.UsageError as error:
+            raise CallFailed(_CANCELED) from error
+        except asyncio.CancelledError as error:
+            # Either this task was canceled, or the channel was closed under the call.
+            task = asyncio.current_task()
+            if not self._closed or (task is not None and task.cancelling()):
+                raise
+            raise CallFailed(_CANCELED) from error
+        return reply
+
+    def open_stream(self, method: Method[Request, Reply]) -> Stream[Request, Reply]:
+        """Opens a stream both ways; whether it can be opened shows when it is used."""
+        call = self._channel.stream_stream(
+            method.path,
+            request_serializer=method.encode,
+            response_deserializer=method.decode,
+        )()
+        return Stream(self.endpoint, call)
+
+    async def close(self) -> None:
+        """Ends all calls and streams."""
+        self._closed = True
+        await self._channel.close()
+
+
+class Stream(Generic[Request, Reply]):
+    """A stream both ways. A slow reader makes the sender wait, not memory grow."""
+
+    def __init__(self, endpoint: str, call: Any) -> None:
+        self.endpoint = endpoint
+        self._call = call
+        self._mailbox: asyncio.Queue[Reply | Failure] = asyncio.Queue(STREAM_MESSAGES_MAX)
+        self._ended: Failure | None = None
+        self._reader = asyncio.get_running_loop().create_task(self._read())
+
+    async def _read(self) -> None:
+        end = Failure(grpc.StatusCode.UNAVAILABLE, "the server ended the stream")
+        try:
+            while (message := await self._call.read()) is not grpc.aio.EOF:
+                await self._mailbox.put(message)
+        except grpc.aio.AioRpcError as error:
+            end = _failure(error)
+        except asyncio.CancelledError:
+            if not self._call.cancelled():
+                raise
+            end = _CANCELED
+        await self._mailbox.put(end)
+
+    async def send(self, message: Request) -> None:
+        """Sends a message. If the stream has ended, `next` says why."""
+        with contextlib.suppress(
+            grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.InvalidStateError
+        ):
+            await self._call.write(message)
+
+    async def next(self, timeout_s: float | None = None) -> Reply:
+        """Returns the next message; raises TimeoutError, or CallFailed when the stream has ended."""
+        if self._ended is None:
+            if self._mailbox.empty():
+                async with asyncio.timeout(timeout_s):
+                    event = await self._mailbox.get()
+            else:
+                event = self._mailbox.get_nowait()
+            if not isinstance(event, Failure):
+                return event
+            self._ended = self._ended or event
+        raise CallFailed(self._ended)
+
+    def cancel(self) -> None:
+        """Ends the stream; a waiting `next` raises CallFailed."""
+        self._ended = self._ended or _CANCELED
+        self._call.cancel()
+        self._reader.cancel()
+        while not self._mailbox.empty():
+            self._mailbox.get_nowait()
+        self._mailbox.put_nowait(_CANCELED)

@@ -1,0 +1,228 @@
+"""The blocking face's way to wait, to work in the background, and to talk over grpcio's synchronous channels.
+
+`_io_async` offers the same names for asyncio. Background work runs in daemon threads; there is no event loop.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any, Generic
+
+import grpc
+
+from coordinator_client.calls import CHANNEL_OPTIONS, Method, Reply, Request
+from coordinator_client.failures import CallFailed, Failure, failure_from
+
+STREAM_MESSAGES_MAX = 4
+"""Messages of a stream that are held for a slow reader before the sender is made to wait."""
+
+
+def now_s() -> float:
+    """Returns seconds of a clock that never goes back and, where there is one, counts through suspension."""
+    clock = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if clock is None else time.clock_gettime(clock)
+
+
+class Guard:
+    """Keeps two threads apart."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *exc: object) -> None:
+        self._lock.release()
+
+
+class Flag:
+    """Something that has happened or has not, and can be waited for."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def is_set(self) -> bool:
+        """Whether it has happened."""
+        return self._event.is_set()
+
+    def set(self) -> None:
+        """It has happened."""
+        self._event.set()
+
+    def clear(self) -> None:
+        """It has not happened (any more)."""
+        self._event.clear()
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Waits until it happens, at most `timeout_s` seconds; returns whether it has."""
+        return self._event.wait(timeout_s)
+
+
+class Awaited:
+    """Has a meaning only in the asyncio face."""
+
+
+class Worker:
+    """A daemon thread in the background."""
+
+    def __init__(self, run: Callable[[], None], name: str) -> None:
+        self._thread = threading.Thread(target=run, name=name, daemon=True)
+        self._thread.start()
+
+    def join(self, timeout_s: float) -> None:
+        """Waits until it has ended by itself, at most `timeout_s` seconds."""
+        if self._thread is not threading.current_thread():
+            self._thread.join(timeout_s)
+
+
+def _failure(error: Any) -> Failure:
+    # What grpcio raises is at once an RpcError and a Call; its declared types do not say so.
+    trailing = [(str(key), value) for key, value in error.trailing_metadata() or ()]
+    return failure_from(error.code() or grpc.StatusCode.UNKNOWN, error.details(), trailing)
+
+
+_CANCELED = Failure(grpc.StatusCode.CANCELLED, "canceled by this client")
+
+
+class Channel:
+    """Connections to one endpoint."""
+
+    def __init__(self, endpoint: str) -> None:
+        self.endpoint = endpoint
+        self._channel = grpc.insecure_channel(endpoint, options=CHANNEL_OPTIONS)
+        self._unary: dict[str, Any] = {}
+
+    def call(self, method: Method[Request, Reply], request: Request, timeout_s: float) -> Reply:
+        """Makes one unary call; raises CallFailed."""
+        invoke = self._unary.get(method.path)
+        if invoke is None:
+            invoke = self._channel.unary_unary(
+                method.path,
+                request_serializer=method.encode,
+                response_deserializer=method.decode,
+            )
+            self._unary[method.path] = invoke
+        try:
+            reply: Reply = invoke(request, timeout=timeout_s)
+        except grpc.RpcError as error:
+            raise CallFailed(_failure(error)) from error
+        except ValueError as error:
+            # grpcio's way to say that the channel was closed.
+            raise CallFailed(_CANCELED) from error
+        return reply
+
+    def open_stream(self, method: Method[Request, Reply]) -> Stream[Request, Reply]:
+        """Opens a stream both ways; whether it can be opened shows when it is used."""
+        invoke = self._channel.stream_stream(
+            method.path,
+            request_serializer=method.encode,
+            response_deserializer=method.decode,
+        )
+        return Stream(self.endpoint, invoke)
+
+    def close(self) -> None:
+        """Ends all calls and streams."""
+        self._channel.close()
+
+
+class Stream(Generic[Request, Reply]):
+    """A stream both ways. A slow reader makes the sender wait, not memory grow."""
+
+    def __init__(self, endpoint: str, invoke: Callable[..., Any]) -> None:
+        self.endpoint = endpoint
+        self._outgoing: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
+        self._mailbox = _Mailbox[Reply]()
+        try:
+            self._call = invoke(self._requests())
+        except ValueError:
+            # grpcio's way to say that the channel was closed.
+            self._call = None
+            self._mailbox.end(_CANCELED)
+            return
+        self._reader = threading.Thread(target=self._read, name="coordinator-stream", daemon=True)
+        self._reader.start()
+
+    def _requests(self) -> Iterator[Request]:
+        while (message := self._outgoing.get()) is not None:
+            yield message
+
+    def _read(self) -> None:
+        end = Failure(grpc.StatusCode.UNAVAILABLE, "the server ended the stream")
+        try:
+            for message in self._call:
+                if not self._mailbox.put(message):
+                    break
+        except grpc.RpcError as error:
+            end = _failure(error)
+        self._mailbox.end(end)
+        self._outgoing.put(None)
+
+    def send(self, message: Request) -> None:
+        """Sends a message. If the stream has ended, `next` says why."""
+        self._outgoing.put(message)
+
+    def next(self, timeout_s: float | None = None) -> Reply:
+        """Returns the next message; raises TimeoutError, or CallFailed when the stream has ended."""
+        return self._mailbox.get(timeout_s)
+
+    def cancel(self) -> None:
+        """Ends the stream; a waiting `next` raises CallFailed."""
+        self._mailbox.close()
+        if self._call is not None:
+            with contextlib.suppress(ValueError):
+                self._call.cancel()
+        self._outgoing.put(None)
+
+
+class _Mailbox(Generic[Reply]):
+    """A few messages between the thread that reads a stream and the one that uses it."""
+
+    def __init__(self) -> None:
+        self._messages: deque[Reply] = deque()
+        self._ended: Failure | None = None
+        self._changed = threading.Condition()
+
+    def put(self, message: Reply) -> bool:
+        """Waits for room and adds a message; returns False if nobody wants it any more."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: len(self._messages) < STREAM_MESSAGES_MAX or self._ended is not None
+            )
+            if self._ended is not None:
+                return False
+            self._messages.append(message)
+            self._changed.notify_all()
+            return True
+
+    def get(self, timeout_s: float | None) -> Reply:
+        """Returns the next message; raises TimeoutError, or CallFailed after the last one."""
+        with self._changed:
+            ready = self._changed.wait_for(
+                lambda: self._messages or self._ended is not None, timeout_s
+            )
+            if not ready:
+                raise TimeoutError
+            if self._messages:
+                self._changed.notify_all()
+                return self._messages.popleft()
+            assert self._ended is not None
+            raise CallFailed(self._ended)
+
+    def end(self, failure: Failure) -> None:
+        """Nothing more will come; what is there may still be taken."""
+        with self._changed:
+            self._ended = self._ended or failure
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Nothing more is wanted; what is there is dropped."""
+        with self._changed:
+            self._messages.clear()
+            self._ended = self._ended or _CANCELED
+            self._changed.notify_all()

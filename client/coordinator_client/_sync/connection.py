@@ -1,0 +1,147 @@
+# Generated from coordinator_client/_async/connection.py by scripts/unasync.py; edit that file instead.
+"""Which node is spoken to, and what happens when it can't serve."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from coordinator_client import _io_sync as io
+from coordinator_client import calls, errors
+from coordinator_client.calls import Method, Reply, Request
+from coordinator_client.failures import (
+    DEFECT_ATTEMPTS_MAX,
+    Backoff,
+    CallFailed,
+    Decision,
+    attempt_timeout_s,
+    decide,
+    error_of,
+)
+
+
+class Connection:
+    """Sticks to one endpoint as long as it serves, and moves on to the next when it does not."""
+
+    def __init__(self, endpoints: str | Sequence[str], timeout_s: float, shuffle: bool) -> None:
+        if not 0 < timeout_s < 86_400:
+            raise errors.InvalidArgument(f"timeout_s is {timeout_s!r}, not a number of seconds")
+        self.endpoints = calls.parse_endpoints(endpoints)
+        self.timeout_s = timeout_s
+        self._current = random.randrange(len(self.endpoints)) if shuffle else 0
+        self._channels: dict[str, io.Channel] = {}
+        self._guard = io.Guard()
+        self._closed = io.Flag()
+
+    @property
+    def endpoint(self) -> str:
+        """The endpoint that the next call goes to."""
+        return self.endpoints[self._current]
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed.is_set()
+
+    def leave(self, endpoint: str) -> None:
+        """The endpoint did not serve: if it is still the one in use, the next one is from now on."""
+        with self._guard:
+            if self.endpoints[self._current] == endpoint:
+                self._current = (self._current + 1) % len(self.endpoints)
+
+    def check_open(self) -> None:
+        """Raises Closed after `close`."""
+        if self._closed.is_set():
+            raise errors.Closed("the client is closed")
+
+    def _channel(self, endpoint: str) -> io.Channel:
+        self.check_open()
+        with self._guard:
+            channel = self._channels.get(endpoint)
+            if channel is None:
+                channel = self._channels[endpoint] = io.Channel(endpoint)
+            return channel
+
+    def call(
+        self,
+        method: Method[Request, Reply],
+        request: Request,
+        *,
+        safe: bool,
+        timeout_s: float | None = None,
+    ) -> Reply:
+        """Makes a unary call on whichever endpoint serves it.
+
+        `safe`: the call may be applied twice without harm, so it is sent again whenever its answer is lost. Any other
+        call is sent again only if it was surely not applied. Raises Unavailable, DeadlineExceeded, OutcomeUnknown,
+        or what the cluster's refusal means.
+        """
+        reply, _ = self.timed_call(method, request, safe=safe, timeout_s=timeout_s)
+        return reply
+
+    def timed_call(
+        self,
+        method: Method[Request, Reply],
+        request: Request,
+        *,
+        safe: bool,
+        timeout_s: float | None = None,
+    ) -> tuple[Reply, float]:
+        """Like `call`; also returns when the request that was answered went out."""
+        if request.ByteSize() > calls.MESSAGE_SIZE_BYTES_MAX:
+            raise errors.LimitExceeded(
+                f"the request is larger than {calls.MESSAGE_SIZE_BYTES_MAX} bytes"
+            )
+        timeout_s = self.timeout_s if timeout_s is None else timeout_s
+        deadline_s = io.now_s() + timeout_s
+        backoff = Backoff(len(self.endpoints))
+        attempts = 0
+        while True:
+            sent_s = io.now_s()
+            endpoint = self.endpoint
+            share_s = attempt_timeout_s(
+                deadline_s - sent_s, timeout_s, safe=safe, endpoint_count=len(self.endpoints)
+            )
+            try:
+                return self._channel(endpoint).call(method, request, share_s), sent_s
+            except CallFailed as failed:
+                failure = failed.failure
+            if self.closed and safe:
+                raise errors.Closed("the client was closed during the call")
+            attempts += 1
+            decision = decide(failure, safe=safe)
+            if decision is not Decision.RAISE:
+                self.leave(endpoint)
+            if decision in (Decision.RAISE, Decision.LEAVE) or (
+                decision is Decision.RETRY_FEW and attempts >= DEFECT_ATTEMPTS_MAX
+            ):
+                raise error_of(failure, safe=safe)
+            pause_s = backoff.next_s()
+            if io.now_s() + pause_s >= deadline_s or self._closed.wait(pause_s):
+                raise error_of(failure, safe=safe)
+
+    def call_endpoint(
+        self,
+        endpoint: str,
+        method: Method[Request, Reply],
+        request: Request,
+        timeout_s: float | None = None,
+    ) -> Reply:
+        """Makes one attempt of a read on one endpoint."""
+        timeout_s = self.timeout_s if timeout_s is None else timeout_s
+        try:
+            return self._channel(endpoint).call(method, request, timeout_s)
+        except CallFailed as failed:
+            raise error_of(failed.failure, safe=True) from failed
+
+    def open_stream(self, method: Method[Request, Reply]) -> io.Stream[Request, Reply]:
+        """Opens a stream on the endpoint in use."""
+        return self._channel(self.endpoint).open_stream(method)
+
+    def close(self) -> None:
+        """Ends all connections. What waits for an answer gets Closed, or OutcomeUnknown."""
+        self._closed.set()
+        with self._guard:
+            channels = list(self._channels.values())
+        for channel in channels:
+            channel.close()

@@ -1,0 +1,202 @@
+# Generated from coordinator_client/_async/discovery.py by scripts/unasync.py; edit that file instead.
+"""A live view of a service."""
+
+from __future__ import annotations
+
+import logging
+from types import TracebackType
+from typing import Self
+
+from coordinator_client import _io_sync as io
+from coordinator_client import errors
+from coordinator_client._sync.watch import Watch
+from coordinator_client.instances import Instance
+from coordinator_client.views import Change, ChangeBuffer, ServiceTable
+
+_log = logging.getLogger("coordinator_client")
+
+
+class Changes:
+    """An iterator over what happens to the instances of a service; made by iterating over a ServiceView.
+
+    It begins with one `added` for every instance that there is. A reader that falls behind sees, for each instance,
+    what the changes it missed come to.
+    """
+
+    def __init__(self, view: ServiceView, known: tuple[Instance, ...]) -> None:
+        self._view = view
+        self._buffer = ChangeBuffer(known)
+        self._guard = io.Guard()
+        self._news = io.Flag()
+        self._closed = io.Flag()
+
+    def add(self, changes: list[Change]) -> None:
+        """Takes what happened at one revision."""
+        with self._guard:
+            for change in changes:
+                self._buffer.add(change)
+        self._news.set()
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Change:
+        try:
+            return self.next()
+        except errors.Closed:
+            raise StopIteration from None
+
+    def next(self, timeout_s: float | None = None) -> Change:
+        """Returns the next change; waits for it, at most `timeout_s` seconds, and for ever by default.
+
+        Raises DeadlineExceeded after `timeout_s`, Closed when the view is closed, and what ended the view.
+        """
+        deadline_s = None if timeout_s is None else io.now_s() + timeout_s
+        while True:
+            with self._guard:
+                self._news.clear()
+                change = self._buffer.take()
+            if self._closed.is_set():
+                raise errors.Closed("the iteration is closed")
+            if change is not None:
+                return change
+            self._view.check_open()
+            remaining_s = None if deadline_s is None else max(0.0, deadline_s - io.now_s())
+            if not self._news.wait(remaining_s):
+                raise errors.DeadlineExceeded(f"nothing changed for {timeout_s} s")
+
+    def wake(self) -> None:
+        """Makes a waiting `next` look again."""
+        self._news.set()
+
+    def close(self) -> None:
+        """Ends the iteration; the view forgets it."""
+        self._closed.set()
+        self._view.forget(self)
+
+
+class ServiceView:
+    """The instances of a service, kept current in the background; made by `Client.discover`.
+
+    Use it as a context manager: when the block is entered, `instances()` shows the cluster's state as of then or
+    later. While no node can be reached it shows the last known state.
+    """
+
+    def __init__(self, watch: Watch, service: str) -> None:
+        self._watch = watch
+        self._table = ServiceTable(service)
+        self._readers: list[Changes] = []
+        self._guard = io.Guard()
+        self._closed = io.Flag()
+        self._error: errors.CoordinatorError | None = None
+        self._worker: io.Worker | None = None
+
+    @property
+    def service(self) -> str:
+        """The name of the service."""
+        return self._table.service
+
+    @property
+    def revision(self) -> int:
+        """The revision of the newest change (of this service) that the view contains."""
+        return self._table.revision
+
+    def instances(self) -> tuple[Instance, ...]:
+        """Returns all instances in order of registration, which is the same on every client."""
+        return self._table.instances
+
+    def open(self) -> Self:
+        """Waits until the view is filled, and returns it; raises Unavailable, DeadlineExceeded, …"""
+        self._watch.open()
+        try:
+            self._table.apply(self._watch.next(FILL_TIMEOUT_S))
+        except BaseException:
+            self._watch.close()
+            raise
+        self._worker = io.Worker(self._follow, f"coordinator-discover-{self.service}")
+        return self
+
+    def __enter__(self) -> Self:
+        return self.open()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __iter__(self) -> Changes:
+        return self.changes()
+
+    def changes(self) -> Changes:
+        """Returns a new iterator over changes; it begins with an `added` for every instance there is."""
+        with self._guard:
+            reader = Changes(self, self._table.instances)
+            self._readers.append(reader)
+            return reader
+
+    def wait_for(self, n: int, timeout_s: float | None = None) -> tuple[Instance, ...]:
+        """Waits until there are at least `n` instances, and returns all; raises DeadlineExceeded."""
+        deadline_s = None if timeout_s is None else io.now_s() + timeout_s
+        changes = self.changes()
+        try:
+            while len(self.instances()) < n:
+                remaining_s = None if deadline_s is None else max(0.0, deadline_s - io.now_s())
+                changes.next(remaining_s)
+        except errors.DeadlineExceeded:
+            count = len(self.instances())
+            if count < n:
+                raise errors.DeadlineExceeded(
+                    f"{self.service} has {count} instances after {timeout_s} s, not {n}"
+                ) from None
+        finally:
+            changes.close()
+        return self.instances()
+
+    def check_open(self) -> None:
+        """Raises Closed after `close`, and what ended the view if something did."""
+        if self._closed.is_set():
+            raise errors.Closed("the view is closed")
+        if self._error is not None:
+            raise self._error
+
+    def forget(self, reader: Changes) -> None:
+        """The reader wants no more changes."""
+        with self._guard:
+            if reader in self._readers:
+                self._readers.remove(reader)
+        reader.wake()
+
+    def close(self) -> None:
+        """Ends the view and every iteration over it; `instances()` keeps the last known state."""
+        if self._closed.is_set():
+            return
+        self._closed.set()
+        self._watch.close()
+        if self._worker is not None:
+            self._worker.join(FILL_TIMEOUT_S)
+        self._wake_readers()
+
+    def _follow(self) -> None:
+        try:
+            for batch in self._watch:
+                with self._guard:
+                    changes = self._table.apply(batch)
+                    for reader in self._readers if changes else ():
+                        reader.add(changes)
+        except errors.CoordinatorError as error:
+            _log.error("the view of %s ended: %s", self.service, error)
+            self._error = error
+        else:
+            self._error = errors.Closed("the client of the view is closed")
+        self._wake_readers()
+
+    def _wake_readers(self) -> None:
+        with self._guard:
+            for reader in self._readers:
+                reader.wake()
+
+
+FILL_TIMEOUT_S = 10.0

@@ -1,0 +1,159 @@
+# Generated from coordinator_client/_async/watch.py by scripts/unasync.py; edit that file instead.
+"""A watch that outlives the nodes it is served by."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from coordinator_client import _io_sync as io
+from coordinator_client import calls, errors
+from coordinator_client._sync.connection import Connection
+from coordinator_client.cursor import NodeUnsuited, WatchCursor, WatchSpec
+from coordinator_client.failures import Backoff, CallFailed, Decision, decide, error_of
+from coordinator_client.model import EventBatch
+from coordinator_client.pb import watch_pb2
+
+CREATE_TIMEOUT_S_MIN = 1.0
+
+
+class Watch:
+    """An iterator of event batches; made by `Client.watch`.
+
+    Use it as a context manager. When the block is entered, the watch stands: every later change will be reported.
+    Iteration goes on until `close`, through lost nodes, each batch exactly once and in order. It is for one reader.
+    """
+
+    def __init__(self, connection: Connection, spec: WatchSpec) -> None:
+        self._connection = connection
+        self._cursor = WatchCursor(spec)
+        self._stream: io.Stream[watch_pb2.WatchRequest, watch_pb2.WatchResponse] | None = None
+        self._closed = io.Flag()
+        self._backoff = Backoff(len(connection.endpoints))
+        self._created_by_s = 0.0
+
+    @property
+    def endpoint(self) -> str | None:
+        """The endpoint that serves the watch now; None while it looks for one."""
+        stream = self._stream
+        return None if stream is None else stream.endpoint
+
+    @property
+    def next_revision(self) -> int:
+        """The first revision that was not received in full yet; 0 before the watch stands."""
+        return self._cursor.next_revision
+
+    def open(self) -> Self:
+        """Waits until a node has confirmed the watch; returns it.
+
+        Raises Unavailable if none does within the client's timeout, or what the cluster's refusal means.
+        """
+        deadline_s = io.now_s() + self._connection.timeout_s
+        while not self._cursor.created:
+            if not self._advance(deadline_s):
+                self._end()
+                raise errors.Unavailable("no node could begin the watch in time")
+        return self
+
+    def __enter__(self) -> Self:
+        return self.open()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> EventBatch:
+        try:
+            return self.next()
+        except errors.Closed:
+            raise StopIteration from None
+
+    def next(self, timeout_s: float | None = None) -> EventBatch:
+        """Returns the next batch; waits for it, at most `timeout_s` seconds, and for ever by default.
+
+        Raises DeadlineExceeded after `timeout_s`, Compacted if history does not reach back to where the watch is,
+        and Closed after `close`.
+        """
+        deadline_s = None if timeout_s is None else io.now_s() + timeout_s
+        while True:
+            if self._closed.is_set():
+                raise errors.Closed("the watch is closed")
+            batch = self._cursor.take()
+            if batch is not None:
+                return batch
+            if not self._advance(deadline_s):
+                raise errors.DeadlineExceeded(f"nothing happened for {timeout_s} s")
+
+    def _advance(self, deadline_s: float | None) -> bool:
+        """Takes one message, or opens one stream; returns False when the deadline has passed."""
+        if self._closed.is_set() or self._connection.closed:
+            raise errors.Closed("the watch is closed")
+        stream = self._stream
+        if stream is None:
+            stream = self._stream = self._connection.open_stream(calls.WATCH)
+            stream.send(self._cursor.request())
+            patience_s = max(CREATE_TIMEOUT_S_MIN, self._connection.timeout_s * 0.4)
+            self._created_by_s = io.now_s() + patience_s
+        limit_s = deadline_s
+        if not self._cursor.created and (limit_s is None or self._created_by_s < limit_s):
+            limit_s = self._created_by_s
+        try:
+            self._cursor.receive(
+                stream.next(None if limit_s is None else max(0.0, limit_s - io.now_s()))
+            )
+            if self._cursor.created:
+                self._backoff = Backoff(len(self._connection.endpoints))
+        except TimeoutError:
+            if not self._cursor.created and io.now_s() >= self._created_by_s:
+                self._drop_stream(stream)
+            return deadline_s is None or io.now_s() < deadline_s
+        except NodeUnsuited:
+            return self._move_on(stream, deadline_s)
+        except CallFailed as failed:
+            if self._closed.is_set() or self._connection.closed:
+                raise errors.Closed("the watch is closed") from failed
+            if decide(failed.failure, safe=True) is Decision.RAISE:
+                self._end()
+                raise error_of(failed.failure, safe=True) from failed
+            return self._move_on(stream, deadline_s)
+        except errors.CoordinatorError:
+            self._end()
+            raise
+        return True
+
+    def _move_on(
+        self,
+        stream: io.Stream[watch_pb2.WatchRequest, watch_pb2.WatchResponse],
+        deadline_s: float | None,
+    ) -> bool:
+        self._drop_stream(stream)
+        pause_s = self._backoff.next_s()
+        if deadline_s is not None:
+            pause_s = min(pause_s, max(0.0, deadline_s - io.now_s()))
+        self._closed.wait(pause_s)
+        return deadline_s is None or io.now_s() < deadline_s
+
+    def _drop_stream(
+        self, stream: io.Stream[watch_pb2.WatchRequest, watch_pb2.WatchResponse]
+    ) -> None:
+        stream.cancel()
+        self._stream = None
+        self._cursor.created = False
+        self._connection.leave(stream.endpoint)
+
+    def close(self) -> None:
+        """Ends the watch; whoever waits in `next` gets Closed, and iteration ends."""
+        self._end()
+
+    def _end(self) -> None:
+        self._closed.set()
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.cancel()

@@ -1,0 +1,107 @@
+"""The asyncio face of the client: the same names as `coordinator_client`, with `await` and `async`.
+
+>>> from coordinator_client import aio
+>>> async with aio.connect("127.0.0.1:2379,127.0.0.1:2389,127.0.0.1:2399") as client:
+...     await client.put("/greeting", "hello")
+...     print((await client.get("/greeting")).text)
+
+docs/client.md is the guide.
+"""
+
+from coordinator_client._async.client import Client, connect
+from coordinator_client._async.discovery import Changes, ServiceView
+from coordinator_client._async.registration import Registration
+from coordinator_client._async.session import Session
+from coordinator_client._async.txn import Txn
+from coordinator_client._async.watch import Watch
+from coordinator_client.compares import Compare, Key, Prefix, Span
+from coordinator_client.errors import (
+    AlreadyExists,
+    Closed,
+    ClusterMismatch,
+    Compacted,
+    CoordinatorError,
+    DeadlineExceeded,
+    FutureRevision,
+    InvalidArgument,
+    LimitExceeded,
+    NotFound,
+    OutcomeUnknown,
+    ReplyTooLarge,
+    RequestRefused,
+    SessionExists,
+    SessionLost,
+    SessionNotFound,
+    Unavailable,
+)
+from coordinator_client.instances import Instance, InstanceState
+from coordinator_client.model import (
+    Cause,
+    DeleteResult,
+    Event,
+    EventBatch,
+    EventType,
+    KeyValue,
+    Member,
+    MemberStatus,
+    PutResult,
+    RangeResult,
+    SessionRecord,
+    TxnResult,
+)
+from coordinator_client.operations import Delete, Get, Nested, Operation, Put, Range
+from coordinator_client.views import Change, ChangeType
+
+__all__ = [
+    "AlreadyExists",
+    "Cause",
+    "Change",
+    "ChangeType",
+    "Changes",
+    "Client",
+    "Closed",
+    "ClusterMismatch",
+    "Compacted",
+    "Compare",
+    "CoordinatorError",
+    "DeadlineExceeded",
+    "Delete",
+    "DeleteResult",
+    "Event",
+    "EventBatch",
+    "EventType",
+    "FutureRevision",
+    "Get",
+    "Instance",
+    "InstanceState",
+    "InvalidArgument",
+    "Key",
+    "KeyValue",
+    "LimitExceeded",
+    "Member",
+    "MemberStatus",
+    "Nested",
+    "NotFound",
+    "Operation",
+    "OutcomeUnknown",
+    "Prefix",
+    "Put",
+    "PutResult",
+    "Range",
+    "RangeResult",
+    "Registration",
+    "ReplyTooLarge",
+    "RequestRefused",
+    "ServiceView",
+    "Session",
+    "SessionExists",
+    "SessionLost",
+    "SessionNotFound",
+    "SessionRecord",
+    "Span",
+    "Txn",
+    "TxnResult",
+    "Unavailable",
+    "Watch",
+    "connect",
+]

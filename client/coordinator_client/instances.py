@@ -1,0 +1,254 @@
+"""The layout of registrations: which keys and JSON describe an instance (docs/registration.md specifies it).
+
+    /services/<service>/instances/<id>   the definition, written by the instance's owner
+    /services/<service>/state/<id>       the state, written by the owner, by checks and by operators
+
+Both keys belong to one session. An instance counts as long as its definition exists.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from coordinator_client.errors import InvalidArgument
+from coordinator_client.model import KeyValue
+
+__all__ = ["ROOT", "STATUSES", "Instance", "InstanceState"]
+
+ROOT = "/services/"
+STATUSES = ("passing", "warning", "critical", "maintenance", "unknown")
+
+SERVICE_PATTERN = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+ID_PATTERN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+ADDRESS_PATTERN = re.compile(r"[A-Za-z0-9_.:%-]{1,253}")
+LABEL_PATTERN = re.compile(r"[A-Za-z0-9._-]{1,128}")
+WEIGHT_MAX = 65_535
+TAGS_MAX = 64
+PORTS_MAX = 32
+METADATA_PAIRS_MAX = 64
+METADATA_KEY_SIZE_MAX = 128
+METADATA_VALUE_SIZE_MAX = 512
+NOTE_SIZE_MAX = 4096
+
+
+@dataclass(frozen=True)
+class InstanceState:
+    """How an instance is doing."""
+
+    status: str = "passing"
+    """One of STATUSES; a status that this version does not know reads as `unknown`."""
+    note: str = ""
+    """A sentence for people."""
+
+    def __post_init__(self) -> None:
+        if self.status not in STATUSES:
+            raise InvalidArgument(f"status {self.status!r} is none of {', '.join(STATUSES)}")
+        if len(self.note) > NOTE_SIZE_MAX:
+            raise InvalidArgument(f"the note is longer than {NOTE_SIZE_MAX} characters")
+
+    def to_json(self) -> bytes:
+        """Returns the value of the state key."""
+        fields = {"state": self.status} | ({"note": self.note} if self.note else {})
+        return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
+
+    @classmethod
+    def from_json(cls, value: bytes) -> InstanceState:
+        """Returns the state in the value of a state key; `unknown` if it can't be read."""
+        fields = _parse_object(value) or {}
+        status, note = fields.get("state"), fields.get("note", "")
+        return cls(
+            status if isinstance(status, str) and status in STATUSES else "unknown",
+            note[:NOTE_SIZE_MAX] if isinstance(note, str) else "",
+        )
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One endpoint of a service. Creating one raises InvalidArgument if a field breaks the grammar."""
+
+    service: str
+    """1 to 63 of a-z, 0-9 and "-", neither first nor last a "-" (a DNS label, RFC 1123)."""
+    id: str
+    """1 to 128 of A-Z, a-z, 0-9, ".", "_" and "-", the first neither "." nor "-"; unique in its service."""
+    address: str
+    """An IP address or host name, without port or brackets."""
+    port: int
+    """1 to 65535."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    ports: Mapping[str, int] = field(default_factory=dict)
+    """Further ports by name."""
+    tags: tuple[str, ...] = ()
+    weight: int | None = None
+    """Relative share of the load, 0 to 65535; None leaves it to the reader."""
+    zone: str | None = None
+    version: str | None = None
+    state: InstanceState = field(default_factory=InstanceState)
+    create_revision: int = 0
+    """Of the definition; 0 for an instance that was not read from a cluster."""
+    mod_revision: int = 0
+    session: int = 0
+
+    def __post_init__(self) -> None:
+        validate_service(self.service)
+        validate_id(self.id)
+        if not isinstance(self.address, str) or not ADDRESS_PATTERN.fullmatch(self.address):
+            raise InvalidArgument(f"address {self.address!r} is not an IP address or host name")
+        _validate_port(self.port, "port")
+        if len(self.ports) > PORTS_MAX:
+            raise InvalidArgument(f"more than {PORTS_MAX} ports")
+        for name, port in self.ports.items():
+            _validate_label(name, "the name of a port")
+            _validate_port(port, f"port {name}")
+        if len(self.tags) > TAGS_MAX:
+            raise InvalidArgument(f"more than {TAGS_MAX} tags")
+        for tag in self.tags:
+            _validate_label(tag, "a tag")
+        if self.weight is not None and not (
+            _is_int(self.weight) and 0 <= self.weight <= WEIGHT_MAX
+        ):
+            raise InvalidArgument(f"weight {self.weight!r} is not between 0 and {WEIGHT_MAX}")
+        for label, what in ((self.zone, "the zone"), (self.version, "the version")):
+            if label is not None:
+                _validate_label(label, what)
+        _validate_metadata(self.metadata)
+
+    @property
+    def endpoint(self) -> str:
+        """`address:port`, an IPv6 address in brackets."""
+        host = f"[{self.address}]" if ":" in self.address else self.address
+        return f"{host}:{self.port}"
+
+    @property
+    def passing(self) -> bool:
+        """Whether its state is `passing`."""
+        return self.state.status == "passing"
+
+    def to_json(self) -> bytes:
+        """Returns the value of the definition key."""
+        fields: dict[str, object] = {
+            "id": self.id,
+            "service": self.service,
+            "address": self.address,
+            "port": self.port,
+            "metadata": dict(self.metadata),
+        }
+        optional = {
+            "ports": dict(self.ports) or None,
+            "tags": list(self.tags) or None,
+            "weight": self.weight,
+            "zone": self.zone,
+            "version": self.version,
+        }
+        fields |= {name: value for name, value in optional.items() if value is not None}
+        return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
+
+    @classmethod
+    def from_json(cls, service: str, id: str, kv: KeyValue, state: InstanceState) -> Instance:
+        """Returns the instance whose definition is `kv`; service and id come from the key.
+
+        Raises InvalidArgument if the value is not a definition. Fields it does not know are passed over.
+        """
+        fields = _parse_object(kv.value)
+        if fields is None:
+            raise InvalidArgument(f"{kv.name} does not hold a JSON object")
+        try:
+            return cls(
+                service=service,
+                id=id,
+                address=fields["address"],
+                port=fields["port"],
+                metadata=dict(fields.get("metadata") or {}),
+                ports=dict(fields.get("ports") or {}),
+                tags=tuple(fields.get("tags") or ()),
+                weight=fields.get("weight"),
+                zone=fields.get("zone"),
+                version=fields.get("version"),
+                state=state,
+                create_revision=kv.create_revision,
+                mod_revision=kv.mod_revision,
+                session=kv.session,
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise InvalidArgument(f"{kv.name} does not hold a definition: {error}") from error
+
+
+def validate_service(service: str) -> str:
+    """Returns the name of a service; raises InvalidArgument if it is none."""
+    if not isinstance(service, str) or not SERVICE_PATTERN.fullmatch(service):
+        raise InvalidArgument(
+            f"service name {service!r} is not 1 to 63 of a-z, 0-9 and '-', with no '-' at either end"
+        )
+    return service
+
+
+def validate_id(id: str) -> str:
+    """Returns the id of an instance; raises InvalidArgument if it is none."""
+    if not isinstance(id, str) or not ID_PATTERN.fullmatch(id):
+        raise InvalidArgument(
+            f"instance id {id!r} is not 1 to 128 of A-Z, a-z, 0-9, '.', '_' and '-', "
+            "the first neither '.' nor '-'"
+        )
+    return id
+
+
+def service_prefix(service: str) -> str:
+    """Returns the prefix of all keys of a service."""
+    return f"{ROOT}{validate_service(service)}/"
+
+
+def definition_key(service: str, id: str) -> str:
+    """Returns the key of an instance's definition."""
+    return f"{service_prefix(service)}instances/{validate_id(id)}"
+
+
+def state_key(service: str, id: str) -> str:
+    """Returns the key of an instance's state."""
+    return f"{service_prefix(service)}state/{validate_id(id)}"
+
+
+def split_key(service: str, key: bytes) -> tuple[str, str] | None:
+    """Returns ("instances" or "state", id) for a key of the service; None if it is neither."""
+    prefix = service_prefix(service).encode()
+    try:
+        kind, slash, id = key.removeprefix(prefix).decode("ascii").partition("/")
+    except UnicodeDecodeError:
+        return None
+    if not key.startswith(prefix) or kind not in ("instances", "state") or not slash:
+        return None
+    return (kind, id) if ID_PATTERN.fullmatch(id) else None
+
+
+def _parse_object(value: bytes) -> dict[str, Any] | None:
+    try:
+        parsed = json.loads(value)
+    except (ValueError, RecursionError):
+        return None
+    return parsed if isinstance(parsed, dict) else None
+
+
+def _is_int(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _validate_port(port: int, what: str) -> None:
+    if not _is_int(port) or not 0 < port < 65536:
+        raise InvalidArgument(f"{what} {port!r} is not between 1 and 65535")
+
+
+def _validate_label(label: str, what: str) -> None:
+    if not isinstance(label, str) or not LABEL_PATTERN.fullmatch(label):
+        raise InvalidArgument(f"{what} {label!r} is not 1 to 128 of A-Z, a-z, 0-9, '.', '_', '-'")
+
+
+def _validate_metadata(metadata: Mapping[str, str]) -> None:
+    if len(metadata) > METADATA_PAIRS_MAX:
+        raise InvalidArgument(f"more than {METADATA_PAIRS_MAX} pairs of metadata")
+    for key, value in metadata.items():
+        if not isinstance(key, str) or not isinstance(value, str):
+            raise InvalidArgument(f"metadata {key!r}: {value!r} is not text")
+        if not 0 < len(key) <= METADATA_KEY_SIZE_MAX or len(value) > METADATA_VALUE_SIZE_MAX:
+            raise InvalidArgument(f"metadata {key[:32]!r} is empty or too long")

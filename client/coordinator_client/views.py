@@ -1,0 +1,176 @@
+"""What is known of a service, and how it changes: pure bookkeeping behind `discover`."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from coordinator_client import instances
+from coordinator_client.errors import InvalidArgument
+from coordinator_client.instances import Instance, InstanceState
+from coordinator_client.model import Cause, EventBatch, KeyValue
+
+__all__ = ["Change", "ChangeType"]
+
+
+class ChangeType(enum.Enum):
+    """What happened to an instance."""
+
+    ADDED = "added"
+    CHANGED = "changed"
+    REMOVED = "removed"
+
+
+@dataclass(frozen=True)
+class Change:
+    """One instance came, changed, or went."""
+
+    type: ChangeType
+    instance: Instance
+    """As it is now; of a removed instance: as it was last."""
+    cause: Cause = Cause.UNSPECIFIED
+    """Of a removal: why; UNSPECIFIED when the removal itself was not seen (after a lost stretch of history)."""
+    revision: int = 0
+
+
+class ServiceTable:
+    """The instances of one service as of one revision, built from the batches of a snapshot watch."""
+
+    def __init__(self, service: str) -> None:
+        self.service = instances.validate_service(service)
+        self.revision = 0
+        self.instances: tuple[Instance, ...] = ()
+        """In order of registration: by create_revision, then by id; the same on every client."""
+        self._definitions: dict[str, KeyValue] = {}
+        self._states: dict[str, InstanceState] = {}
+        self._current: dict[str, Instance] = {}
+
+    def apply(self, batch: EventBatch) -> list[Change]:
+        """Takes a snapshot or all events of one revision; returns what they mean for instances."""
+        self.revision = batch.revision
+        causes: dict[str, Cause] = {}
+        touched: set[str] = set()
+        if batch.snapshot:
+            touched |= self._definitions.keys()
+            self._definitions.clear()
+            self._states.clear()
+            for kv in batch.kvs:
+                touched |= self._put(kv)
+        for event in batch.events:
+            if event.is_put:
+                touched |= self._put(event.kv)
+            else:
+                touched |= self._delete(event.key, event.cause, causes)
+        return self._refresh(touched, causes) if touched else []
+
+    def _put(self, kv: KeyValue) -> set[str]:
+        parts = instances.split_key(self.service, kv.key)
+        if parts is None:
+            return set()
+        kind, id = parts
+        if kind == "instances":
+            self._definitions[id] = kv
+        else:
+            self._states[id] = InstanceState.from_json(kv.value)
+        return {id}
+
+    def _delete(self, key: bytes, cause: Cause, causes: dict[str, Cause]) -> set[str]:
+        parts = instances.split_key(self.service, key)
+        if parts is None:
+            return set()
+        kind, id = parts
+        if kind == "instances":
+            self._definitions.pop(id, None)
+            causes[id] = cause
+        else:
+            self._states.pop(id, None)
+        return {id}
+
+    def _refresh(self, touched: set[str], causes: dict[str, Cause]) -> list[Change]:
+        changes = []
+        for id in touched:
+            before, after = self._current.get(id), self._read(id)
+            cause = Cause.UNSPECIFIED
+            if after is None:
+                self._current.pop(id, None)
+                cause = causes.get(id, cause)
+            else:
+                self._current[id] = after
+            change_type = _classify(before, after)
+            instance = after or before
+            if change_type is not None and instance is not None:
+                changes.append(Change(change_type, instance, cause, self.revision))
+        self.instances = tuple(sorted(self._current.values(), key=registration_order))
+        return sorted(changes, key=lambda change: registration_order(change.instance))
+
+    def _read(self, id: str) -> Instance | None:
+        kv = self._definitions.get(id)
+        if kv is None:
+            return None
+        try:
+            return Instance.from_json(self.service, id, kv, self._states.get(id, InstanceState()))
+        except InvalidArgument:
+            # Written by someone who does not keep to the layout: nobody can connect to it, so it does not count.
+            return None
+
+
+def read_instances(service: str, kvs: Iterable[KeyValue]) -> tuple[Instance, ...]:
+    """Returns the instances that the keys of a service describe, in order of registration."""
+    table = ServiceTable(service)
+    table.apply(EventBatch(0, snapshot=True, kvs=tuple(kvs)))
+    return table.instances
+
+
+def registration_order(instance: Instance) -> tuple[int, str]:
+    """The sort key under which every client lists the same instances in the same order."""
+    return instance.create_revision, instance.id
+
+
+def _classify(before: Instance | None, after: Instance | None) -> ChangeType | None:
+    if before is None:
+        return None if after is None else ChangeType.ADDED
+    if after is None:
+        return ChangeType.REMOVED
+    return None if before == after else ChangeType.CHANGED
+
+
+class ChangeBuffer:
+    """Changes that a reader has not taken yet, at most one per instance.
+
+    A reader that keeps up sees every change. One that does not sees what they come to: added then changed is added,
+    added then removed is nothing, removed then added is changed. So the buffer never holds more than one change for
+    each instance that the reader knows or that exists.
+    """
+
+    def __init__(self, known: Iterable[Instance] = ()) -> None:
+        self._pending: dict[str, Change] = {
+            instance.id: Change(ChangeType.ADDED, instance, revision=instance.mod_revision)
+            for instance in known
+        }
+
+    def add(self, change: Change) -> None:
+        """Takes a change."""
+        id = change.instance.id
+        pending = self._pending.pop(id, None)
+        merged = change if pending is None else _merge(pending, change)
+        if merged is not None:
+            self._pending[id] = merged
+
+    def take(self) -> Change | None:
+        """Returns the oldest pending change."""
+        for id in self._pending:
+            return self._pending.pop(id)
+        return None
+
+
+def _merge(first: Change, second: Change) -> Change | None:
+    match first.type, second.type:
+        case ChangeType.ADDED, ChangeType.REMOVED:
+            return None
+        case ChangeType.ADDED, _:
+            return Change(ChangeType.ADDED, second.instance, revision=second.revision)
+        case ChangeType.REMOVED, ChangeType.ADDED:
+            return Change(ChangeType.CHANGED, second.instance, revision=second.revision)
+        case _:
+            return second
