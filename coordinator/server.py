@@ -21,6 +21,8 @@ from coordinator.consensus.settings import EngineConfig
 from coordinator.node.member import MemberNode
 from coordinator.wire.grpc_aio import GrpcAioServer
 
+HEALTH_PERIOD_S = 0.1
+
 log = structlog.get_logger()
 
 
@@ -80,6 +82,7 @@ class Server:
             )
         ]
         self._grpc = GrpcAioServer(services, limits)
+        self._health: asyncio.Task[None] | None = None
 
     def _fail(self, error: BaseException) -> None:
         if not self._failed.done():
@@ -90,7 +93,7 @@ class Server:
         self._grpc.bind(self.config.client_address)
         await self.node.start()
         await self._grpc.start()
-        await self._grpc.set_serving(True)
+        self._health = asyncio.create_task(self._tell_health())
         log.info(
             "serving",
             name=self.config.name,
@@ -101,12 +104,24 @@ class Server:
             members=len(self._engine.members),
         )
 
+    async def _tell_health(self) -> None:
+        """Keeps the health service's word on whether this node can serve: whether it knows a leader."""
+        known = None
+        while True:
+            leader = self.node.consensus_status.leader is not None
+            if leader != known:
+                known = leader
+                await self._grpc.set_serving(leader)
+            await asyncio.sleep(HEALTH_PERIOD_S)
+
     async def failed(self) -> BaseException:
         """Returns, when it happens, the error for which the node must stop."""
         return await asyncio.shield(self._failed)
 
     async def stop(self) -> None:
         """Refuses new requests, lets those under way finish, and stops. Idempotent."""
+        if self._health is not None:
+            self._health.cancel()
         await self._grpc.stop(self.config.timing.drain_ms / 1000)
         await self.node.stop()
 

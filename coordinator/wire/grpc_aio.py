@@ -183,15 +183,19 @@ class GrpcAioServer:
         await self._server.start()
 
     async def set_serving(self, serving: bool) -> None:
-        """Tells the health service's clients, for the server and for each service."""
+        """Tells the health service's clients whether the services can do their work.
+
+        The server as a whole, the empty name, is well as long as it answers.
+        """
         state = health_pb2.HealthCheckResponse.ServingStatus.ValueType
         status = state(
             health_pb2.HealthCheckResponse.SERVING
             if serving
             else health_pb2.HealthCheckResponse.NOT_SERVING
         )
-        for name in ("", *(s.name for s in self._services)):
-            await self._health.set(name, status)
+        await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
+        for service in self._services:
+            await self._health.set(service.name, status)
 
     async def stop(self, grace_s: float) -> None:
         """Refuses new calls, lets those under way finish for `grace_s`, then ends them."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
@@ -51,12 +52,18 @@ async def channel() -> AsyncIterator[grpc.aio.Channel]:
             Bidi("Talk", pb.PutRequest, pb.PutResponse, talk),
         ),
     )
-    server = GrpcAioServer([service], Limits())
+    async with serving(service) as (_, channel):
+        yield channel
+
+
+@asynccontextmanager
+async def serving(*services: Service) -> AsyncIterator[tuple[GrpcAioServer, grpc.aio.Channel]]:
+    server = GrpcAioServer(services, Limits())
     port = server.bind("127.0.0.1:0")
     await server.start()
     await server.set_serving(True)
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        yield channel
+        yield server, channel
     await server.stop(0)
 
 
@@ -143,6 +150,20 @@ async def test_health_and_reflection(channel: grpc.aio.Channel) -> None:
     assert "test.Service" in names and "grpc.health.v1.Health" in names
     await reflect.done_writing()
     assert await reflect.read() is grpc.aio.EOF
+
+
+async def test_a_server_that_can_not_serve_is_alive_all_the_same() -> None:
+    async with serving(Service("test.Service", ())) as (server, channel):
+        await server.set_serving(False)
+        check = channel.unary_unary(
+            "/grpc.health.v1.Health/Check",
+            request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+            response_deserializer=health_pb2.HealthCheckResponse.FromString,
+        )
+        answer = await check(health_pb2.HealthCheckRequest(service="test.Service"))
+        assert answer.status == health_pb2.HealthCheckResponse.NOT_SERVING
+        answer = await check(health_pb2.HealthCheckRequest())
+        assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
 async def test_an_address_in_use_is_a_configuration_error(channel: grpc.aio.Channel) -> None:
