@@ -1,0 +1,218 @@
+"""The verbs of a local cluster. Each leaves cluster.json as things are."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from scripts.localcluster import launch
+from scripts.localcluster.layout import (
+    EXIT_USAGE,
+    ClusterError,
+    Folder,
+    Node,
+    plan_nodes,
+    port_of,
+    require_free_ports,
+)
+
+NODES_DEFAULT = 3
+BASE_PORT_DEFAULT = 2379
+READY_TIMEOUT_S = 30.0
+POLL_S = 0.05
+LOG_TAIL_LINES = 5
+
+
+class LocalCluster:
+    """A cluster whose nodes run on this machine, in one folder. Safe to use from several programs at once.
+
+    Every method may raise ClusterError, whose message is for people.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.folder = Folder(path)
+
+    @property
+    def nodes(self) -> list[Node]:
+        """The nodes as they were found by the verb before."""
+        return self.folder.nodes
+
+    def start(self, count: int | None = None, base_port: int | None = None) -> None:
+        """Starts all nodes, of a new cluster or of one that was stopped; does not wait for them."""
+        fresh = not self.folder.path.exists()
+        try:
+            with self.folder.locked(create=True):
+                self._refresh()
+                nodes = self._plan(count, base_port)
+                require_free_ports(nodes)
+                self.folder.nodes = nodes
+                self.folder.launch.stopped = False
+                self.folder.write()
+                for node in nodes:
+                    self._spawn(node)
+        except ClusterError:
+            if fresh and not self.folder.exists:
+                (self.folder.path / "lock").unlink(missing_ok=True)
+                self.folder.path.rmdir()
+            raise
+
+    def stop(self) -> None:
+        """Ends all nodes. Succeeds if there is nothing to end."""
+        with self.folder.locked():
+            self._refresh()
+            if self.folder.exists:
+                self._end(self.nodes)
+                self.folder.launch.stopped = True
+                self.folder.write()
+
+    def kill(self, number: int) -> None:
+        """Ends node `number` as a power cut would."""
+        with self.folder.locked():
+            node = self._refreshed(number)
+            launch.kill(self._running([node]))
+            self._refresh()
+
+    def pause(self, number: int) -> None:
+        """Makes node `number` stand still; to the others it is as if it were cut off."""
+        with self.folder.locked():
+            node = self._refreshed(number)
+            launch.send(self._pid(node), signal.SIGSTOP)
+            self._wait(lambda: self.is_paused(node) or self._ended(node))
+
+    def resume(self, number: int) -> None:
+        with self.folder.locked():
+            node = self._refreshed(number)
+            launch.send(self._pid(node), signal.SIGCONT)
+            self._wait(lambda: not self.is_paused(node))
+
+    def restart(self, number: int) -> None:
+        """Ends node `number` if it runs, starts it, and returns when it serves."""
+        with self.folder.locked():
+            node = self._refreshed(number)
+            self._end([node])
+            require_free_ports([node])
+            self.folder.launch.stopped = False
+            self._spawn(node)
+        self.wait_serving(node)
+
+    def refresh(self) -> None:
+        """Finds out what runs."""
+        with self.folder.locked():
+            self._refresh()
+
+    def is_paused(self, node: Node) -> bool:
+        return node.pid is not None and launch.is_paused(node.pid)
+
+    def wait_leader(self, between: Callable[[], None] = lambda: None) -> str:
+        """Returns the leader's name once every running node knows it; calls `between` while it waits."""
+        from scripts.localcluster.probe import Probe  # slow to import, and not needed by most verbs
+
+        deadline = time.monotonic() + READY_TIMEOUT_S
+        with Probe() as probe:
+            while True:
+                between()
+                running = [node for node in self.nodes if node.pid is not None]
+                for node in running:
+                    self._require_running(node)
+                name = probe.leader([node.client for node in running])
+                if name is not None:
+                    return name
+                if time.monotonic() > deadline:
+                    logs = ", ".join(str(node.log) for node in running)
+                    raise ClusterError(
+                        f"no leader within {READY_TIMEOUT_S:.0f} seconds; read {logs}"
+                    )
+                time.sleep(POLL_S)
+
+    def wait_serving(self, node: Node) -> None:
+        from scripts.localcluster.probe import Probe  # slow to import, and not needed by most verbs
+
+        deadline = time.monotonic() + READY_TIMEOUT_S
+        with Probe() as probe:
+            while probe.status(node.client) is None:
+                self._require_running(node)
+                if time.monotonic() > deadline:
+                    raise ClusterError(
+                        f"{node.name} does not serve within {READY_TIMEOUT_S:.0f} seconds;"
+                        f" read {node.log}"
+                    )
+                time.sleep(POLL_S)
+
+    def _plan(self, count: int | None, base_port: int | None) -> list[Node]:
+        if not self.folder.exists:
+            return plan_nodes(
+                self.folder.path,
+                NODES_DEFAULT if count is None else count,
+                BASE_PORT_DEFAULT if base_port is None else base_port,
+            )
+        running = [node.name for node in self.nodes if node.pid is not None]
+        if running:
+            raise ClusterError(
+                f"the cluster in {self.folder.path} runs already ({', '.join(running)});"
+                " start single nodes of it with `scripts/cluster restart N`"
+            )
+        port = port_of(self.nodes[0].client)
+        if count not in (None, len(self.nodes)) or base_port not in (None, port):
+            raise ClusterError(
+                f"the cluster in {self.folder.path} has {len(self.nodes)} nodes from port {port}"
+                " on, and keeps them; choose another --data-dir for another cluster",
+                EXIT_USAGE,
+            )
+        return self.nodes
+
+    def _spawn(self, node: Node) -> None:
+        node.pid, started = launch.spawn(node, self.nodes, self.folder.launch.token)
+        self.folder.launch.started[node.name] = started
+        self.folder.write()
+
+    def _end(self, nodes: Sequence[Node]) -> None:
+        launch.end(self._running(nodes))
+        self._refresh()
+
+    def _refresh(self) -> None:
+        for node in self.nodes:
+            if node.pid is not None and self._ended(node):
+                node.pid = None
+                self.folder.launch.started.pop(node.name, None)
+        if self.folder.exists:
+            self.folder.write()
+
+    def _refreshed(self, number: int) -> Node:
+        self._refresh()
+        return self.folder.node(number)
+
+    def _running(self, nodes: Sequence[Node]) -> list[tuple[int, str]]:
+        started = self.folder.launch.started
+        return [(n.pid, started.get(n.name, "")) for n in nodes if n.pid is not None]
+
+    def _ended(self, node: Node) -> bool:
+        return not any(launch.is_running(*one) for one in self._running([node]))
+
+    def _pid(self, node: Node) -> int:
+        if node.pid is None:
+            raise ClusterError(f"{node.name} does not run")
+        return node.pid
+
+    def _require_running(self, node: Node) -> None:
+        if self._ended(node):
+            raise ClusterError(
+                f"{node.name} has ended; read {node.log}, which closes with\n{tail(node.log)}"
+            )
+
+    def _wait(self, condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + launch.END_TIMEOUT_S
+        while not condition():
+            if time.monotonic() > deadline:
+                raise ClusterError("the system does not deliver the signal")
+            time.sleep(launch.POLL_S)
+
+
+def tail(log: Path, lines: int = LOG_TAIL_LINES) -> str:
+    """Returns the last lines of a log, indented."""
+    try:
+        text = log.read_text(errors="replace")
+    except OSError:
+        return ""
+    return "\n".join(f"    {line}" for line in text.splitlines()[-lines:])
