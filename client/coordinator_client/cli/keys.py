@@ -1,0 +1,213 @@
+"""Commands on keys: put, get, ls, del, watch, txn."""
+
+from __future__ import annotations
+
+import sys
+from typing import BinaryIO
+
+import click
+
+from coordinator_client import EventBatch, KeyValue, PutResult, RangeResult, TxnResult
+from coordinator_client.cli import output
+from coordinator_client.cli.options import EXIT_NOT_FOUND, options, shared_options
+from coordinator_client.cli.transaction import TransactionError, parse
+from coordinator_client.operations import Nested
+
+KV_COLUMNS = ("key", "value", "revision", "version", "session")
+
+
+def kv_row(kv: KeyValue) -> tuple[object, ...]:
+    return (
+        output.text(kv.key),
+        output.text(kv.value),
+        kv.mod_revision,
+        kv.version,
+        kv.session or None,
+    )
+
+
+@click.command()
+@click.argument("key")
+@click.argument("value", required=False)
+@click.option("--session", type=int, metavar="ID", help="The key goes when this session ends.")
+@click.option("--sequence", is_flag=True, help="Append a number, counted per parent.")
+@click.option("--prev", is_flag=True, help="Print the key as it was before, too.")
+@shared_options
+def put(key: str, value: str | None, session: int | None, sequence: bool, prev: bool) -> None:
+    """Writes a key. Without VALUE, or with -, the value is read from standard input."""
+    from_stdin = value is None or value == "-"
+    content = sys.stdin.buffer.read() if from_stdin else (value or "").encode()
+    with options().connect() as client:
+        result = client.put(key, content, session=session, sequence=sequence, prev=prev)
+    if options().printer.as_json:
+        options().printer.json(output.put_json(result))
+    else:
+        show_put(result)
+
+
+def show_put(result: PutResult) -> None:
+    before = f"  was {output.text(result.prev.value)}" if result.prev else ""
+    options().printer.line(f"{output.text(result.key)}  revision {result.revision}{before}")
+
+
+@click.command()
+@click.argument("key")
+@click.option("--prefix", is_flag=True, help="All keys that start with KEY, as a table.")
+@click.option("--revision", type=int, default=0, help="As it was at this revision.")
+@click.option("--local", is_flag=True, help="What the node has, without asking the others.")
+@click.option("--limit", type=click.IntRange(min=0), default=0, help="At most so many keys.")
+@click.option("--keys-only", is_flag=True, help="Leave values out.")
+@click.option("--no-newline", is_flag=True, help="Print the value and nothing after it.")
+@shared_options
+def get(
+    key: str,
+    prefix: bool,
+    revision: int,
+    local: bool,
+    limit: int,
+    keys_only: bool,
+    no_newline: bool,
+) -> None:
+    """Prints the value of a key. Exits with 3 if there is no such key."""
+    with options().connect() as client:
+        found = client.range(
+            key, prefix=prefix, revision=revision, local=local, limit=limit, keys_only=keys_only
+        )
+    printer = options().printer
+    if printer.as_json and (prefix or found.kvs):
+        printer.json(output.range_json(found) if prefix else output.kv_json(found.kvs[0]))
+    elif prefix:
+        show_range(found)
+    elif found.kvs and not keys_only:
+        printer.raw(found.kvs[0].value, newline=not no_newline)
+    elif found.kvs:
+        printer.line(output.text(found.kvs[0].key))
+    if not found.kvs:
+        fail_not_found(f"no key {'starts with ' if prefix else ''}{key}")
+
+
+def show_range(found: RangeResult) -> None:
+    printer = options().printer
+    if found.kvs:
+        printer.table(KV_COLUMNS, map(kv_row, found.kvs))
+    if found.more:
+        printer.line(f"… {found.count - len(found.kvs)} more", style="dim")
+
+
+def fail_not_found(message: str) -> None:
+    click.echo(f"coordctl: {message}", err=True)
+    click.get_current_context().exit(EXIT_NOT_FOUND)
+
+
+@click.command()
+@click.argument("path", default="/")
+@click.option("--revision", type=int, default=0, help="As they were at this revision.")
+@click.option("--local", is_flag=True, help="What the node has, without asking the others.")
+@shared_options
+def ls(path: str, revision: int, local: bool) -> None:
+    """Lists the children of a path, one a line."""
+    with options().connect() as client:
+        names = client.children(path, revision=revision, local=local)
+    printer = options().printer
+    if printer.as_json:
+        printer.json({"path": path, "children": list(names)})
+        return
+    for name in names:
+        printer.line(name)
+
+
+@click.command("del")
+@click.argument("key")
+@click.option("--prefix", is_flag=True, help="All keys that start with KEY, in one revision.")
+@click.option("--prev", is_flag=True, help="Print the keys as they were, too.")
+@shared_options
+def delete(key: str, prefix: bool, prev: bool) -> None:
+    """Deletes a key. Exits with 3 if there was nothing to delete."""
+    with options().connect() as client:
+        result = client.delete(key, prefix=prefix, prev=prev)
+    printer = options().printer
+    if printer.as_json:
+        printer.json(output.delete_json(result))
+    else:
+        printer.line(f"deleted {result.deleted}  revision {result.revision}")
+        if result.prevs:
+            printer.table(KV_COLUMNS, map(kv_row, result.prevs))
+    if not result.deleted:
+        fail_not_found(f"no key {'starts with ' if prefix else ''}{key}")
+
+
+@click.command()
+@click.argument("key")
+@click.option("--prefix", is_flag=True, help="All keys that start with KEY.")
+@click.option("--revision", type=int, default=0, help="Begin with this revision, in the past.")
+@click.option("--snapshot", is_flag=True, help="Begin with the keys as they are.")
+@click.option("--prev", is_flag=True, help="Show keys as they were before each change, too.")
+@click.option(
+    "--count", type=click.IntRange(min=1), help="End after so many revisions (or snapshots)."
+)
+@shared_options
+def watch(
+    key: str, prefix: bool, revision: int, snapshot: bool, prev: bool, count: int | None
+) -> None:
+    """Prints changes of a key as they happen, until it is interrupted."""
+    seen = 0
+    with (
+        options().connect() as client,
+        client.watch(
+            key, prefix=prefix, start_revision=revision, snapshot=snapshot, prev=prev
+        ) as batches,
+    ):
+        for batch in batches:
+            show_batch(batch)
+            seen += 1
+            if seen == count:
+                return
+
+
+def show_batch(batch: EventBatch) -> None:
+    printer = options().printer
+    if printer.as_json:
+        printer.json(output.batch_json(batch))
+        return
+    for kv in batch.kvs:
+        printer.line(f"{batch.revision}  is      {output.text(kv.key)}  {output.text(kv.value)}")
+    for event in batch.events:
+        before = f"  was {output.text(event.prev.value)}" if event.prev else ""
+        if event.is_put:
+            shown = f"put     {output.text(event.key)}  {output.text(event.kv.value)}"
+        else:
+            shown = f"delete  {output.text(event.key)}  {event.cause.value}"
+        style = "" if event.is_put else "red"
+        printer.line(f"{batch.revision}  {shown}{before}", style=style)
+
+
+@click.command()
+@click.argument("file", type=click.File("rb"), default="-")
+@shared_options
+def txn(file: BinaryIO) -> None:
+    """Runs a transaction that FILE, or standard input, describes as JSON (see docs/cli.md)."""
+    try:
+        nested = parse(file.read())
+    except TransactionError as error:
+        raise click.UsageError(str(error)) from error
+    result = commit(nested)
+    printer = options().printer
+    if printer.as_json:
+        printer.json(output.txn_json(result))
+        return
+    printer.line(f"{'success' if result.succeeded else 'failure'}  revision {result.revision}")
+    for response in result.responses:
+        if isinstance(response, PutResult):
+            show_put(response)
+        elif isinstance(response, RangeResult):
+            show_range(response)
+        elif isinstance(response, KeyValue):
+            printer.line(output.text(response.value))
+        else:
+            printer.line(str(output.response_json(response)))
+
+
+def commit(nested: Nested) -> TxnResult:
+    with options().connect() as client:
+        txn = client.txn().when(*nested.when).then(*nested.then).otherwise(*nested.otherwise)
+        return txn.commit()

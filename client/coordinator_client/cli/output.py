@@ -1,0 +1,244 @@
+"""How results are shown: tables for people, JSON for programs."""
+
+from __future__ import annotations
+
+import base64
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from coordinator_client import (
+    Change,
+    DeleteResult,
+    Event,
+    EventBatch,
+    Instance,
+    KeyValue,
+    Member,
+    MemberStatus,
+    PutResult,
+    RangeResult,
+    SessionRecord,
+    TxnResult,
+)
+
+WIDTH_UNLIMITED = 1_000_000
+Json = dict[str, Any]
+
+
+class Printer:
+    """Prints to standard output; with `as_json` one JSON document a line."""
+
+    def __init__(self, as_json: bool) -> None:
+        self.as_json = as_json
+        terminal = sys.stdout.isatty()
+        # For a program that reads a table, a line stays a line.
+        self._console = Console(
+            width=None if terminal else WIDTH_UNLIMITED, highlight=False, force_terminal=terminal
+        )
+
+    def json(self, document: Mapping[str, Any]) -> None:
+        print(json.dumps(document, ensure_ascii=False), flush=True)
+
+    def line(self, text: str, style: str = "") -> None:
+        """Prints one line at once."""
+        self._console.print(Text(text, style=style), soft_wrap=True)
+        sys.stdout.flush()
+
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for column in columns:
+            table.add_column(column.upper(), overflow="fold")
+        for row in rows:
+            table.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
+        self._console.print(table)
+
+    def raw(self, value: bytes, newline: bool) -> None:
+        """Writes a value as it is."""
+        sys.stdout.flush()
+        sys.stdout.buffer.write(value + (b"\n" if newline else b""))
+        sys.stdout.buffer.flush()
+
+
+def text(value: bytes) -> str:
+    """Returns bytes for people: as text, with escapes where they are none."""
+    return value.decode(errors="backslashreplace")
+
+
+def field(name: str, value: bytes) -> Json:
+    """Returns bytes as a JSON field: text under their name, or else base64 under `<name>_base64`."""
+    try:
+        return {name: value.decode()}
+    except UnicodeDecodeError:
+        return {f"{name}_base64": base64.b64encode(value).decode()}
+
+
+def kv_json(kv: KeyValue) -> Json:
+    return {
+        **field("key", kv.key),
+        **field("value", kv.value),
+        "create_revision": kv.create_revision,
+        "mod_revision": kv.mod_revision,
+        "version": kv.version,
+        "session": identifier(kv.session),
+    }
+
+
+def identifier(number: int) -> str | None:
+    """Returns an id as JSON: text, for many readers round large numbers; None for none."""
+    return str(number) if number else None
+
+
+def optional_kv_json(kv: KeyValue | None) -> Json | None:
+    return None if kv is None else kv_json(kv)
+
+
+def put_json(result: PutResult) -> Json:
+    return {
+        **field("key", result.key),
+        "revision": result.revision,
+        "prev": optional_kv_json(result.prev),
+    }
+
+
+def delete_json(result: DeleteResult) -> Json:
+    return {
+        "deleted": result.deleted,
+        "revision": result.revision,
+        "prevs": [kv_json(kv) for kv in result.prevs],
+    }
+
+
+def range_json(result: RangeResult) -> Json:
+    return {
+        "kvs": [kv_json(kv) for kv in result.kvs],
+        "count": result.count,
+        "more": result.more,
+        "revision": result.revision,
+    }
+
+
+def txn_json(result: TxnResult) -> Json:
+    return {
+        "succeeded": result.succeeded,
+        "revision": result.revision,
+        "responses": [response_json(response) for response in result.responses],
+    }
+
+
+def response_json(
+    response: KeyValue | RangeResult | PutResult | DeleteResult | TxnResult | None,
+) -> Json:
+    match response:
+        case PutResult():
+            return {"put": put_json(response)}
+        case DeleteResult():
+            return {"delete": delete_json(response)}
+        case RangeResult():
+            return {"range": range_json(response)}
+        case TxnResult():
+            return {"txn": txn_json(response)}
+    return {"get": optional_kv_json(response)}
+
+
+def event_json(event: Event) -> Json:
+    if event.is_put:
+        return {"type": "put", **kv_json(event.kv), "prev": optional_kv_json(event.prev)}
+    return {
+        "type": "delete",
+        **field("key", event.key),
+        "mod_revision": event.kv.mod_revision,
+        "cause": event.cause.value,
+        "prev": optional_kv_json(event.prev),
+    }
+
+
+def batch_json(batch: EventBatch) -> Json:
+    if batch.snapshot:
+        return {"revision": batch.revision, "snapshot": [kv_json(kv) for kv in batch.kvs]}
+    return {"revision": batch.revision, "events": [event_json(event) for event in batch.events]}
+
+
+def session_json(session: SessionRecord) -> Json:
+    return {
+        "id": identifier(session.id),
+        "ttl_s": session.ttl_s,
+        "disconnect_grace_s": session.disconnect_grace_s,
+        "metadata": dict(session.metadata),
+        "key_count": session.key_count,
+        "open_revision": session.open_revision,
+    }
+
+
+def instance_json(instance: Instance) -> Json:
+    return {
+        "service": instance.service,
+        "id": instance.id,
+        "address": instance.address,
+        "port": instance.port,
+        "metadata": dict(instance.metadata),
+        "ports": dict(instance.ports),
+        "tags": list(instance.tags),
+        "weight": instance.weight,
+        "zone": instance.zone,
+        "version": instance.version,
+        "state": {"status": instance.state.status, "note": instance.state.note},
+        "create_revision": instance.create_revision,
+        "mod_revision": instance.mod_revision,
+        "session": identifier(instance.session),
+    }
+
+
+def change_json(change: Change) -> Json:
+    return {
+        "type": change.type.value,
+        "revision": change.revision,
+        "cause": change.cause.value,
+        "instance": instance_json(change.instance),
+    }
+
+
+def member_json(member: Member) -> Json:
+    return {
+        "id": identifier(member.id),
+        "name": member.name,
+        "peer_address": member.peer_address,
+        "client_address": member.client_address,
+        "leader": member.leader,
+        "connected": member.connected,
+    }
+
+
+STATUS_FIELDS = (
+    "name",
+    "version",
+    "role",
+    "leader_name",
+    "term",
+    "commit_index",
+    "applied_index",
+    "revision",
+    "compacted_revision",
+    "snapshot_index",
+    "journal_size_bytes",
+    "snapshot_size_bytes",
+    "key_count",
+    "session_count",
+    "watch_count",
+    "uptime_s",
+)
+
+
+def status_json(status: MemberStatus) -> Json:
+    return {
+        "endpoint": status.endpoint,
+        "cluster_id": identifier(status.cluster_id),
+        "member_id": identifier(status.member_id),
+        **{name: getattr(status, name) for name in STATUS_FIELDS},
+        **({"digest": status.digest} if status.digest else {}),
+    }

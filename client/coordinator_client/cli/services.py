@@ -1,0 +1,187 @@
+"""Commands on services: register, services."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import click
+
+from coordinator_client import Change, ChangeType, Client, EventBatch, Instance
+from coordinator_client.cli import output
+from coordinator_client.cli.child import Child
+from coordinator_client.cli.keys import fail_not_found
+from coordinator_client.cli.options import options, pairs, shared_options
+from coordinator_client.cli.waiting import wait_for_end
+from coordinator_client.errors import InvalidArgument
+from coordinator_client.instances import ROOT
+from coordinator_client.views import ServiceTable
+
+INSTANCE_COLUMNS = ("id", "endpoint", "state", "zone", "version", "metadata")
+STYLES = {ChangeType.ADDED: "green", ChangeType.CHANGED: "yellow", ChangeType.REMOVED: "red"}
+
+
+@click.command()
+@click.argument("name")
+@click.option("--address", required=True, help="IP address or host name of the instance.")
+@click.option("--port", required=True, type=click.IntRange(1, 65535))
+@click.option("--id", help="Of the instance.  [default: made up]")
+@click.option(
+    "--ttl", type=float, default=10.0, show_default=True, help="Seconds it may be silent."
+)
+@click.option("--grace", type=float, help="Seconds it lives once its connection is lost.")
+@click.option("--metadata", multiple=True, callback=pairs, metavar="NAME=VALUE")
+@click.option("--tag", multiple=True)
+@click.option("--zone")
+@click.option("--version", "instance_version")
+@click.argument("command", nargs=-1, metavar="[-- COMMAND…]")
+@shared_options
+def register(
+    name: str,
+    address: str,
+    port: int,
+    id: str | None,
+    ttl: float,
+    grace: float | None,
+    metadata: dict[str, str],
+    tag: tuple[str, ...],
+    zone: str | None,
+    instance_version: str | None,
+    command: tuple[str, ...],
+) -> None:
+    """Registers an instance of service NAME for as long as COMMAND runs, and returns its exit code.
+
+    Signals go to COMMAND, which dies when this program is killed. Without COMMAND, the instance stays registered
+    until this program is interrupted.
+    """
+    with options().connect() as client:
+        registration = client.register(
+            name,
+            address,
+            port,
+            id=id,
+            ttl=ttl,
+            disconnect_grace=grace,
+            metadata=metadata,
+            tags=tag,
+            zone=zone,
+            version=instance_version,
+        )
+        with registration:
+            if command:
+                code = Child(command).run()
+            else:
+                show_registered(registration.instance)
+                wait_for_end()
+                code = 0
+    click.get_current_context().exit(code)
+
+
+def show_registered(instance: Instance) -> None:
+    printer = options().printer
+    if printer.as_json:
+        printer.json(output.instance_json(instance))
+    else:
+        printer.line(f"registered {instance.service}  {instance.id}  {instance.endpoint}")
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option("--watch", is_flag=True, help="Then print changes as they happen.")
+@click.option(
+    "--count", type=click.IntRange(min=1), help="With --watch: end after so many changes."
+)
+@shared_options
+def services(name: str | None, watch: bool, count: int | None) -> None:
+    """Lists all services, or the instances of one. Exits with 3 if service NAME has none."""
+    if count is not None and not watch:
+        raise click.UsageError("--count needs --watch")
+    with options().connect() as client:
+        if watch:
+            for number, change in enumerate(follow(client, name), 1):
+                show_change(change)
+                if number == count:
+                    return
+        elif name is None:
+            list_services(client)
+        else:
+            list_instances(client, name)
+
+
+def list_services(client: Client) -> None:
+    found = {name: client.instances(name) for name in client.services()}
+    counted = [
+        (name, len(instances), sum(instance.passing for instance in instances))
+        for name, instances in found.items()
+    ]
+    printer = options().printer
+    if printer.as_json:
+        columns = ("name", "instances", "passing")
+        printer.json({"services": [dict(zip(columns, row, strict=True)) for row in counted]})
+    else:
+        printer.table(("service", "instances", "passing"), counted)
+
+
+def list_instances(client: Client, name: str) -> None:
+    instances = client.instances(name)
+    printer = options().printer
+    if printer.as_json:
+        shown = [output.instance_json(instance) for instance in instances]
+        printer.json({"service": name, "instances": shown})
+    elif instances:
+        printer.table(INSTANCE_COLUMNS, map(instance_row, instances))
+    if not instances:
+        fail_not_found(f"service {name} has no instances")
+
+
+def instance_row(instance: Instance) -> tuple[object, ...]:
+    metadata = " ".join(f"{name}={value}" for name, value in sorted(instance.metadata.items()))
+    return (
+        instance.id,
+        instance.endpoint,
+        instance.state.status,
+        instance.zone,
+        instance.version,
+        metadata,
+    )
+
+
+def follow(client: Client, name: str | None) -> Iterator[Change]:
+    """Yields changes of one service or of all; at first, one `added` for each instance there is."""
+    if name is not None:
+        with client.discover(name) as view:
+            yield from view
+        return
+    tables: dict[str, ServiceTable] = {}
+    with client.watch(ROOT, prefix=True, snapshot=True) as batches:
+        for batch in batches:
+            for service in services_in(batch) | (tables.keys() if batch.snapshot else set()):
+                if service not in tables:
+                    try:
+                        tables[service] = ServiceTable(service)
+                    except InvalidArgument:
+                        # A key that is no registration.
+                        continue
+                yield from tables[service].apply(batch)
+
+
+def services_in(batch: EventBatch) -> set[str]:
+    """Returns the names of services whose keys a batch touches."""
+    keys = [kv.key for kv in batch.kvs] + [event.key for event in batch.events]
+    return {
+        key.decode(errors="replace").removeprefix(ROOT).partition("/")[0]
+        for key in keys
+        if key.startswith(ROOT.encode())
+    }
+
+
+def show_change(change: Change) -> None:
+    printer = options().printer
+    if printer.as_json:
+        printer.json(output.change_json(change))
+        return
+    instance = change.instance
+    why = change.cause.value if change.type is ChangeType.REMOVED else instance.state.status
+    printer.line(
+        f"{change.type.value:<8} {instance.service}  {instance.id}  {instance.endpoint}  {why}",
+        style=STYLES[change.type],
+    )
