@@ -69,7 +69,7 @@ python:
 $(INSTALLED): pyproject.toml client/pyproject.toml
 	@test -x $(BIN)/python || { $(MAKE) --no-print-directory python && $(PYTHON) -m venv $(VENV); }
 	@echo "Installing into $(VENV) ..."
-	@$(BIN)/python -m pip install $(PIP_FLAGS) -e './client[cli]' -e '.[dev]'
+	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install $(PIP_FLAGS) -e './client[cli]' -e '.[dev]'
 	@touch $@
 
 $(GEN_INSTALLED): scripts/gen-requirements.txt
