@@ -10,7 +10,7 @@ from typing import TypeVar
 from coordinator.consensus.codec import Append, AppendAck, Message, RequestVote, Vote
 from coordinator.consensus.engine.core import REGULAR
 from coordinator.consensus.engine.member import Engine
-from coordinator.consensus.interface import Peer
+from coordinator.consensus.interface import Peer, Role
 from coordinator.consensus.settings import EngineConfig
 from coordinator.consensus.transport import PeerListener
 from coordinator.errors import FatalError
@@ -22,7 +22,9 @@ CLUSTER_KEY = 0xC0FFEE
 
 
 def make_peers(count: int) -> tuple[Peer, ...]:
-    return tuple(Peer(number, f"n{number}", f"127.0.0.1:{number}") for number in range(1, count + 1))
+    return tuple(
+        Peer(number, f"n{number}", f"127.0.0.1:{number}") for number in range(1, count + 1)
+    )
 
 
 def entries(*contents: tuple[int, bytes]) -> tuple[tuple[int, bytes], ...]:
@@ -135,7 +137,7 @@ class Stage:
 
     def take(self, kind: type[M], member: int | None = None) -> list[M]:
         """Removes and returns the messages of a kind that were sent, to one member or to all."""
-        taken = [
+        taken: list[M] = [
             message
             for to, message in self.transport.sent
             if isinstance(message, kind) and member in (None, to)
@@ -156,6 +158,10 @@ class Stage:
     def acknowledge(self, member: int, index: int) -> None:
         """A follower says that it has everything up to an index."""
         self.receive(member, AppendAck(self.engine.status.term, False, 0, index))
+
+    def role(self) -> Role:
+        """The engine's role just now."""
+        return self.engine.status.role
 
     def log(self) -> list[tuple[int, bytes]]:
         """(term, content) of the entries in the engine's log, kinds stripped."""

@@ -208,10 +208,10 @@ async def test_a_vote_counts_once_per_member(tmp_path: Path) -> None:
         for _ in range(4):
             stage.receive(2, Vote(term))
         await stage.settle()
-        assert stage.engine.status.role is Role.CANDIDATE
+        assert stage.role() is Role.CANDIDATE
         stage.receive(3, Vote(term))
         await stage.settle()
-        assert stage.engine.status.role is Role.LEADER
+        assert stage.role() is Role.LEADER
 
 
 async def test_votes_of_another_term_do_not_count(tmp_path: Path) -> None:

@@ -125,7 +125,9 @@ def test_a_crash_at_any_operation_loses_nothing_synced(seed: int) -> None:
         workload = Workload(disk, random.Random(seed))
         chance = random.Random(seed * 10_000 + crash_at)
         for steps in (STEPS, 6):
-            disk.crash_at = disk.operations + (crash_at if steps == STEPS else chance.randint(1, 12))
+            disk.crash_at = disk.operations + (
+                crash_at if steps == STEPS else chance.randint(1, 12)
+            )
             with pytest.raises(Crash):
                 workload.run(steps)
                 raise Crash
@@ -229,12 +231,14 @@ def test_content_that_looks_like_a_frame_is_not_taken_for_one() -> None:
     (name,) = disk.files
     forged = Journal(FaultDisk(), 1 << 20)
     fill(forged, 3)
+    content = b""
     for _ in range(3):
         forged.set_state(forged.term + 1, 0)
         frame = forged.start_sync()
         assert frame is not None
         forged.finish_sync(frame)
-    journal.append(frame.content, 2, 1)
+        content = frame.content
+    journal.append(content, 2, 1)
     size = disk.size(name)
     journal.sync()
     disk.files[name].content[size + 10] ^= 1

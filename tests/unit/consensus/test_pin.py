@@ -83,9 +83,7 @@ def test_another_version_stops_the_program(monkeypatch: pytest.MonkeyPatch) -> N
         pin.check_release()
 
 
-def test_another_source_stops_the_program(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_another_source_stops_the_program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     changed = tmp_path / "syncobj.py"
     changed.write_bytes(Path(pysyncobj.syncobj.__file__).read_bytes() + b"\n")
     monkeypatch.setattr(pysyncobj.syncobj, "__file__", str(changed))

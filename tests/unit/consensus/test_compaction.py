@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from coordinator.consensus.interface import Role
+from tests.unit.consensus.stage import Stage
+
+
+async def alone(stage: Stage) -> Stage:
+    """A cluster of one that leads."""
+    stage.engine._core._SyncObj__raftElectionDeadline = 0
+    await stage.until(lambda: stage.engine.status.role is Role.LEADER)
+    await stage.settle()
+    return stage
+
+
+async def fill(stage: Stage, size_bytes: int) -> None:
+    """Proposes entries of this size in all and waits until they are applied."""
+    for _ in range(size_bytes // 1_000):
+        stage.engine.propose(b"x" * 1_000)
+    last = stage.engine.status.last_index
+    await stage.until(lambda: stage.engine.status.applied_index == last)
+    await stage.settle()
+
+
+async def test_the_journal_stays_bounded(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, 1)
+    async with stage:
+        await alone(stage)
+        limit = stage.config.journal_size_bytes_max
+        for _ in range(40):
+            await fill(stage, limit // 4)
+            await stage.until(lambda: stage.engine._compaction._writing is None)
+        await stage.settle()
+        status = stage.engine.status
+        assert status.snapshot_index > 1
+        assert status.journal_size_bytes < 2 * limit
+        files = {name: stage.disk.size(name) for name in stage.disk.names()}
+        journal = sum(size for name, size in files.items() if name.startswith("journal-"))
+        assert journal == status.journal_size_bytes
+        assert len([name for name in files if name.startswith("snapshot-")]) == 1
+        applied = stage.application.applied
+    again = Stage(tmp_path, 1, stage.disk)
+    async with again:
+        assert again.application.restored == [status.snapshot_index]
+        await alone(again)
+        assert again.application.applied == applied
+
+
+async def test_some_entries_before_the_snapshot_are_kept(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, 1)
+    async with stage:
+        await alone(stage)
+        await fill(stage, 30_000)
+        index = await stage.engine.compact_now()
+        first = stage.engine._core.first_index
+        kept = index - first
+        budget = stage.config.journal_size_bytes_max // 4
+        assert budget - 1_100 < kept * 1_001 <= budget
+
+
+async def test_the_number_of_kept_entries_is_bounded_too(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, 1)
+    object.__setattr__(stage.config, "retained_entries", 5)
+    async with stage:
+        await alone(stage)
+        await fill(stage, 20_000)
+        index = await stage.engine.compact_now()
+        assert stage.engine._core.first_index == index - 5
+
+
+async def test_without_anything_new_there_is_no_other_snapshot(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, 1)
+    async with stage:
+        await alone(stage)
+        await fill(stage, 2_000)
+        index = await stage.engine.compact_now()
+        operations = stage.disk.operations
+        assert await stage.engine.compact_now() == index
+        assert stage.disk.operations == operations
+
+
+async def test_the_snapshot_is_of_the_moment_it_was_taken(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, 1)
+    async with stage:
+        await alone(stage)
+        await fill(stage, 2_000)
+        writing = stage.engine._compaction.begin()
+        assert writing is not None
+        assert stage.engine._compaction.begin() is writing, "one at a time"
+        index = stage.engine.status.applied_index
+        await fill(stage, 2_000)
+        await writing
+        await stage.settle()
+        assert stage.engine.status.snapshot_index == index
+        applied = stage.application.applied
+    again = Stage(tmp_path, 1, stage.disk)
+    async with again:
+        await alone(again)
+        assert again.application.restored == [index]
+        assert again.application.applied == applied
+
+
+async def test_a_snapshot_that_can_not_be_written_stops_the_member(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, 1)
+    async with stage:
+        await alone(stage)
+        await fill(stage, 2_000)
+        stage.disk.sync_error = OSError(28, "No space left on device")
+        await stage.engine.compact_now()
+        await stage.until(lambda: bool(stage.failures))
+        assert "No space left on device" in str(stage.failures[0])
+
+
+async def test_stopping_calls_a_snapshot_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = Stage(tmp_path, 1)
+    await stage.start()
+    await alone(stage)
+    await fill(stage, 2_000)
+
+    class Endless:
+        def encode(self) -> Iterator[bytes]:
+            while True:
+                yield b"x"
+
+    monkeypatch.setattr(stage.application, "capture", Endless)
+    writing = stage.engine._compaction.begin()
+    assert writing is not None
+    await asyncio.sleep(0)
+    await stage.stop()
+    assert writing.done()
+    assert not stage.failures
+    assert not [name for name in stage.disk.names() if name.startswith("snapshot-")]

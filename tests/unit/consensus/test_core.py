@@ -1,0 +1,216 @@
+"""`SyncObj` under our names; its behaviour among others is in test_guard.py and test_member.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pysyncobj.syncobj
+import pytest
+
+from coordinator.consensus.codec import Message, RequestVote
+from coordinator.consensus.engine.core import NO_OP, REGULAR, Core
+from coordinator.consensus.interface import Role
+from coordinator.consensus.journal import Journal
+from coordinator.consensus.settings import EngineConfig
+from coordinator.errors import FatalError
+from tests.unit.consensus.faults import FaultDisk
+from tests.unit.consensus.stage import make_peers
+
+
+class Hooks:
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.held: list[tuple[int, Message]] = []
+        self.acknowledged: list[tuple[int, int]] = []
+        self.quorum = 0
+
+    def send_when_durable(self, member: int, message: Message) -> None:
+        self.held.append((member, message))
+
+    def acknowledge(self, member: int, match: int) -> None:
+        self.acknowledged.append((member, match))
+
+    def send_heartbeats(self) -> None:
+        self.calls.append("heartbeats")
+
+    def apply_committed(self) -> None:
+        self.calls.append("apply")
+
+    def term_begins(self) -> None:
+        self.calls.append("term begins")
+
+    def leadership_ends(self) -> None:
+        self.calls.append("leadership ends")
+
+    def quorum_index(self) -> int:
+        return self.quorum
+
+
+def make(folder: Path, disk: FaultDisk | None = None) -> tuple[Core, Hooks, Journal]:
+    config = EngineConfig(
+        name="n1", peers=make_peers(3), cluster_key=1, data_dir=folder, client_address=""
+    )
+    hooks, journal = Hooks(), Journal(disk or FaultDisk(), 1 << 20)
+    return Core(config, journal, hooks), hooks, journal
+
+
+def lead(core: Core) -> None:
+    core.note_connection(2, True)
+    core._SyncObj__raftElectionDeadline = 0
+    core.tick()
+    core.take_vote(2, core.term)
+
+
+def test_a_new_log_begins_with_the_same_entry_everywhere(tmp_path: Path) -> None:
+    core, _, journal = make(tmp_path)
+    assert [(e.content, e.index, e.term) for e in journal.entries] == [(NO_OP, 1, 0)]
+    assert (core.commit_index, core.applied_index, core.term, core.vote) == (1, 1, 0, None)
+    assert core.role is Role.FOLLOWER
+    assert core.leader is None
+    assert sorted(core.others) == [2, 3]
+    assert core.is_other(2)
+    assert not core.is_other(1)
+    assert not core.is_other(9)
+
+
+def test_the_journal_factory_is_put_back(tmp_path: Path) -> None:
+    factory = pysyncobj.syncobj.createJournal
+    make(tmp_path)
+    assert pysyncobj.syncobj.createJournal is factory
+
+
+def test_a_campaign_asks_all_others_and_records_the_vote(tmp_path: Path) -> None:
+    core, hooks, journal = make(tmp_path)
+    core._SyncObj__raftElectionDeadline = 0
+    core.tick()
+    assert not hooks.held, "connected to nobody"
+    core.note_connection(2, True)
+    core._SyncObj__raftElectionDeadline = 0
+    core.tick()
+    assert core.role is Role.CANDIDATE
+    assert sorted(hooks.held, key=lambda held: held[0]) == [
+        (member, RequestVote(1, 1, 0)) for member in (2, 3)
+    ]
+    assert (journal.term, journal.vote) == (1, 1)
+
+
+def test_a_leader_opens_its_term_and_steps_down_without_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    core, hooks, journal = make(tmp_path)
+    lead(core)
+    assert core.leading
+    assert core.leader == 1
+    assert hooks.calls[-2:] == ["term begins", "heartbeats"]
+    assert journal.entries[-1].content == NO_OP
+    assert not core.term_opened
+    later = core.now() + 1.0
+    monkeypatch.setattr(pysyncobj.syncobj, "monotonicTime", lambda: later)
+    core.tick()
+    assert core.leading
+    core.note_answer(2)
+    later += 1.0
+    core.tick()
+    assert core.leading, "one answer is a quorum of three"
+    later += 1.5
+    core.tick()
+    assert core.role is Role.FOLLOWER
+    assert hooks.calls.count("leadership ends") == 1
+
+
+def test_the_commit_index_needs_matches_and_the_quorum_index(tmp_path: Path) -> None:
+    core, hooks, _ = make(tmp_path)
+    lead(core)
+    assert core.append(b"entry") == 3
+    core.raise_match_index(2, 3)
+    hooks.quorum = 2
+    core.tick()
+    assert core.commit_index == 2
+    assert core.term_opened
+    hooks.quorum = 3
+    core.tick()
+    assert core.commit_index == 3
+    core.raise_match_index(2, 1)
+    assert core.match_index(2) == 3, "it never falls"
+
+
+def test_entries_carry_their_kind(tmp_path: Path) -> None:
+    core, _, _ = make(tmp_path)
+    lead(core)
+    entry = core.entry(core.append(b"mine"))
+    assert entry is not None
+    assert entry.content == REGULAR + b"mine"
+    assert core.term_at(entry.index) == core.term
+    with pytest.raises(FatalError):
+        core.term_at(99)
+
+
+def test_nothing_of_the_original_that_we_replaced_can_run(tmp_path: Path) -> None:
+    core, _, _ = make(tmp_path)
+    with pytest.raises(FatalError):
+        core._applyCommand(b"", None)
+    with pytest.raises(FatalError):
+        core.setCodeVersion(0)
+    with pytest.raises(FatalError):
+        core._SyncObj__doApplyCommand(b"")
+    with pytest.raises(FatalError):
+        core._SyncObj__loadDumpFile(False)
+    with pytest.raises(FatalError):
+        core._SyncObj__sendNextNodeIdx(None, reset=True)
+    with pytest.raises(FatalError):
+        core._SyncObj__transport.send(None, {"type": "apply_command"})
+    core._SyncObj__tryLogCompaction()
+    core._SyncObj__parseChangeClusterRequest(b"\x02poison")
+
+
+def test_a_commit_index_beyond_the_journal_is_cut_to_it(tmp_path: Path) -> None:
+    """Entries that come later must not find themselves committed."""
+    disk = FaultDisk()
+    _, _, journal = make(tmp_path, disk)
+    for index in range(2, 11):
+        journal.append(REGULAR, index, 1)
+    journal.commit_index = 32
+    journal.sync()
+    core, hooks, _ = make(tmp_path, disk)
+    assert core.commit_index == 10
+    core.take_leader(2, 5, 4)
+    assert core.commit_index == 10
+    assert core.term == 5
+    assert not hooks.held
+
+
+def test_the_term_is_at_least_that_of_the_log(tmp_path: Path) -> None:
+    disk = FaultDisk()
+    _, _, journal = make(tmp_path, disk)
+    journal.append(REGULAR, 2, 7)
+    journal.sync()
+    core, _, _ = make(tmp_path, disk)
+    assert core.term == 7
+    assert core.vote is None
+
+
+def test_adopting_a_snapshot(tmp_path: Path) -> None:
+    core, _, journal = make(tmp_path)
+    for index in range(2, 11):
+        journal.append(REGULAR, index, 1)
+    core.adopt_snapshot(5, 1)
+    assert (core.applied_index, core.commit_index, core.last_index) == (5, 5, 10)
+    core.adopt_snapshot(8, 2)
+    assert (core.applied_index, core.commit_index, core.last_index) == (8, 8, 8)
+    assert core.first_index == 8
+    assert core.term == 2
+
+
+def test_quorums(tmp_path: Path) -> None:
+    core, _, _ = make(tmp_path)
+    assert not core.is_quorum(1)
+    assert core.is_quorum(2)
+
+
+def test_a_first_connection_gives_the_leader_time_to_be_heard(tmp_path: Path) -> None:
+    core, hooks, _ = make(tmp_path)
+    core._SyncObj__raftElectionDeadline = 0
+    core.note_connection(2, True)
+    core.tick()
+    assert core.role is Role.FOLLOWER
+    assert not hooks.held
