@@ -22,6 +22,8 @@ from coordinator.state.results import RangeResult, SessionResult
 from tests.bus import Bus
 
 TTL_MS = 400
+SLACK_S = 1.5
+"""How late a busy machine may be."""
 
 
 @pytest.fixture
@@ -57,7 +59,7 @@ async def test_a_silent_session_ends_after_its_ttl_and_takes_its_keys(bus: Bus) 
     await opened(bus, 7)
     await bus.nodes[2].propose(Write(Put(b"/e", b"", session=7)), soon())
     ended = await gone(bus, 7, 2.0)
-    assert TTL_MS / 1000 <= ended - start < TTL_MS / 1000 + 0.3
+    assert TTL_MS / 1000 <= ended - start < TTL_MS / 1000 + SLACK_S
     result = bus.nodes[1].state.range(Range(Selector(b"/e")))
     assert isinstance(result, RangeResult)
     assert not result.kvs
@@ -130,7 +132,7 @@ async def test_a_keep_alive_counts_from_its_arrival_not_from_its_confirmation(bu
     assert await bus.nodes[0].keep_alive([7], soon()) == (TTL_MS,)
     bus.before_confirm = None
     ended = await gone(bus, 7, 2.0)
-    assert TTL_MS / 1000 <= ended - arrived < TTL_MS / 1000 + 0.3
+    assert TTL_MS / 1000 <= ended - arrived < TTL_MS / 1000 + SLACK_S
 
 
 async def test_an_id_taken_again_has_a_deadline_of_its_own(bus: Bus) -> None:
