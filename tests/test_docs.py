@@ -106,7 +106,13 @@ def empty(cluster: Cluster) -> None:
 
 
 def environment(cluster: Cluster, folder: Path) -> dict[str, str]:
-    return os.environ | {
+    outside = {
+        name: value
+        for name, value in os.environ.items()
+        # What `make test` was called with is not meant for the make of a block.
+        if not name.startswith(("MAKE", "MFLAGS"))
+    }
+    return outside | {
         "COORDINATOR_ENDPOINTS": ",".join(cluster.endpoints),
         "COORDINATOR_CLUSTER_DIR": str(cluster.path),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",

@@ -172,5 +172,8 @@ def decode_payload(payload: bytes | memoryview, checksum: int) -> Message:
         raise CodecError("the checksum of a frame is wrong")
     try:
         return _decoder.decode(payload)
-    except msgspec.DecodeError as error:
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # what msgspec raises for bytes that it can't read
         raise CodecError(f"a frame holds no message: {error}") from None

@@ -61,7 +61,7 @@ class MemberFolder:
             raise ConfigError(f"can't read {self.path / IDENTITY}: {error.strerror}") from None
         try:
             found = msgspec.json.decode(content, type=Identity)
-        except msgspec.DecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise DamageError(
                 f"{self.path / IDENTITY} can't be read: {error}. Restore it from a backup, or, if the "
                 "other members are well, empty the folder and let the member join again"

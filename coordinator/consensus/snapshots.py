@@ -177,7 +177,7 @@ class SnapshotStore:
         about = self._disk.read(name, _HEADER.size, about_size)
         try:
             description = msgspec.msgpack.decode(about, type=Description)
-        except msgspec.DecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise _damage(name, str(error)) from None
         return Snapshot(name, description, size)
 

@@ -6,7 +6,6 @@ import asyncio
 import heapq
 from collections.abc import Iterable, Sequence
 
-import msgspec
 import structlog
 
 from coordinator.config import Limits, Timing
@@ -259,7 +258,10 @@ class MemberNode:
                 self._keep_alives.asked(member, message)
             elif isinstance(message, KeepAliveReply):
                 self._keep_alives.answered(message)
-        except msgspec.DecodeError as error:
+        except (
+            ValueError,
+            RecursionError,
+        ) as error:  # what msgspec raises for bytes that it can't read
             log.warning("message from a member can't be read", member=member, error=str(error))
 
     def peer_changed(self, member: int, connected: bool) -> None:

@@ -52,5 +52,5 @@ def encode_message(message: Message) -> bytes:
 
 
 def decode_message(payload: bytes) -> Message:
-    """Returns the message in `payload`; raises msgspec.DecodeError if there is none."""
+    """Returns the message in `payload`; raises ValueError or RecursionError if there is none."""
     return _decoder.decode(payload)

@@ -209,6 +209,8 @@ class Proposals:
 
     def receive(self, origin: int, message: Forward) -> None:
         """Takes another member's proposals, each once however often it is sent in this term."""
+        # All are decoded before any counts: broken bytes raise here and leave nothing half done.
+        proposals = [(decode_proposal(raw), bytes(raw)) for raw in message.proposals]
         status = self._consensus.status
         leads = status.role is Role.LEADER and status.term == message.term
         if leads and self._inbox_term != status.term:
@@ -220,8 +222,7 @@ class Proposals:
             highest = 0
         refused: list[int] = []
         full = False
-        for raw in message.proposals:
-            proposal = decode_proposal(raw)
+        for proposal, data in proposals:
             if proposal.origin != origin:
                 continue
             if not leads:
@@ -232,7 +233,6 @@ class Proposals:
                     refused.append(proposal.number)
                     continue
                 highest = proposal.number
-                data = bytes(raw)
                 self._inbox.append((origin, proposal.number, data))
                 self._inbox_size_bytes += len(data)
         if leads:

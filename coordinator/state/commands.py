@@ -191,7 +191,7 @@ def encode_command(command: Command) -> bytes:
 
 
 def decode_command(data: bytes | msgspec.Raw) -> Command:
-    """Returns the command in `data`; raises msgspec.DecodeError if there is none."""
+    """Returns the command in `data`; raises ValueError or RecursionError if there is none."""
     return _command_decoder.decode(data)
 
 
@@ -201,7 +201,7 @@ def encode_proposal(origin: int, number: int, command: bytes) -> bytes:
 
 
 def decode_proposal(data: bytes | msgspec.Raw) -> Proposal:
-    """Returns the proposal in `data`, its command not yet decoded; raises msgspec.DecodeError."""
+    """Returns the proposal in `data`, its command not yet decoded; raises ValueError."""
     return _proposal_decoder.decode(data)
 
 

@@ -83,8 +83,12 @@ class Interruptions:
 
     def __init__(self) -> None:
         self._seen = False
-        for number in self.NUMBERS:
-            signal.signal(number, self._note)
+        self._before = {number: signal.signal(number, self._note) for number in self.NUMBERS}
+
+    def restore(self) -> None:
+        """Gives the signals the meaning that they had before."""
+        for number, action in self._before.items():
+            signal.signal(number, action)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self._seen = True
@@ -97,6 +101,15 @@ class Interruptions:
 
 def start(cluster: LocalCluster, options: argparse.Namespace) -> None:
     interruptions = Interruptions()
+    try:
+        start_interruptibly(cluster, options, interruptions)
+    finally:
+        interruptions.restore()
+
+
+def start_interruptibly(
+    cluster: LocalCluster, options: argparse.Namespace, interruptions: Interruptions
+) -> None:
     cluster.start(options.nodes, options.base_port)
     view = LogView(cluster.nodes)
 

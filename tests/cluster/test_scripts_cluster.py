@@ -11,15 +11,25 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 from scripts.localcluster import launch
+from scripts.localcluster.command import main
 from tests.cluster.harness import find_base_port, wait_until
 
 SCRIPT = str(launch.ROOT / "scripts" / "cluster")
-Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+class Done(NamedTuple):
+    """What a verb printed."""
+
+    stdout: str
+    stderr: str
+
+
+Run = Callable[..., Done]
 
 
 @pytest.fixture
@@ -28,20 +38,30 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def run(folder: Path) -> Iterator[Run]:
-    """Runs a verb on the folder of the test, and stops what is left over."""
+def run(folder: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
+    """Runs a verb on the folder of the test, within this program; stops what is left over."""
 
-    def run_verb(
-        *arguments: str, code: int = 0, at: Path = folder
-    ) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, SCRIPT, arguments[0], "--data-dir", str(at), *arguments[1:]]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-        assert done.returncode == code, done.stdout + done.stderr
-        assert "Traceback" not in done.stderr
+    def run_verb(*arguments: str, code: int = 0, at: Path = folder) -> Done:
+        capsys.readouterr()
+        try:
+            ended = main([arguments[0], "--data-dir", str(at), *arguments[1:]])
+        except SystemExit as leave:
+            ended = int(leave.code or 0)
+        done = Done(*capsys.readouterr())
+        assert ended == code, done
         return done
 
     yield run_verb
     run_verb("stop")
+
+
+def run_program(*arguments: str, code: int = 0) -> None:
+    """Runs the script as a program of its own."""
+    done = subprocess.run(
+        [sys.executable, SCRIPT, *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def nodes_in(folder: Path) -> list[dict[str, Any]]:
@@ -92,14 +112,14 @@ def test_life_of_a_cluster(run: Run, folder: Path) -> None:
     assert "paused" in run("status").stdout
     run("resume", "3")
     assert not launch.is_paused(first[2])
-    run("pause", "3")
-    run("restart", "3")
+    run_program("pause", "--data-dir", str(folder), "3")
+    run_program("restart", "3", "--data-dir", str(folder))
     third = pids_in(folder)[2]
     assert third not in (None, first[2])
     assert not is_alive(first[2])
     assert run("logs", "3").stdout.count("name=n3") >= 2
 
-    run("stop")
+    run_program("stop", "--data-dir", str(folder))
     assert pids_in(folder) == [None, None, None]
     run("stop")
 

@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 
 class Engine:
-    """Implements `interface.Consensus`. Everything is called on one event loop."""
+    """Implements `interface.Consensus`. Everything is called on one event loop; a stopped engine stays stopped."""
 
     def __init__(
         self,

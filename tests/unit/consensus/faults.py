@@ -33,15 +33,29 @@ class FaultDisk:
         self.syncs = 0
         self._durable: dict[str, _File] = {}
         self._pending: list[tuple[str, str, _File]] = []
-        self._gate = threading.Event()
-        self._gate.set()
+        self.holding = False
+        self._admitted = 0
+        self._gate = threading.Condition()
 
     def hold_syncs(self) -> None:
         """No sync returns until `release_syncs`."""
-        self._gate.clear()
+        self.holding = True
 
     def release_syncs(self) -> None:
-        self._gate.set()
+        with self._gate:
+            self.holding = False
+            self._gate.notify_all()
+
+    def release_one_sync(self) -> None:
+        """Lets one sync through; the next one is held back again."""
+        with self._gate:
+            self._admitted += 1
+            self._gate.notify()
+
+    def _wait_at_gate(self) -> None:
+        with self._gate:
+            self._gate.wait_for(lambda: self._admitted or not self.holding)
+            self._admitted -= self.holding
 
     def lose_power(self, chance: random.Random) -> None:
         """The machine stops and starts: leaves what may be left."""
@@ -97,7 +111,7 @@ class FaultDisk:
         file.content += content
 
     def sync(self, name: str) -> None:
-        self._gate.wait()
+        self._wait_at_gate()
         if self.sync_error is not None:
             raise self.sync_error
         self._count()

@@ -125,7 +125,7 @@ class Stage:
         """Runs the engine until it has nothing more to do; syncs that are held back stay under way."""
         for _ in range(20):
             await asyncio.sleep(0)
-        while self.engine.busy and self.disk._gate.is_set():
+        while self.engine.busy and not self.disk.holding:
             await asyncio.sleep(0.001)
         for _ in range(20):
             await asyncio.sleep(0)
@@ -173,7 +173,7 @@ class Stage:
     async def campaign(self) -> int:
         """Makes the engine a candidate and returns its term."""
         self.engine._core._SyncObj__raftElectionDeadline = 0
-        await self.until(lambda: bool(self.disk._gate.is_set() and self._asked()))
+        await self.until(lambda: not self.disk.holding and self._asked())
         return self.engine.status.term
 
     def _asked(self) -> bool:

@@ -116,6 +116,8 @@ def test_a_leader_opens_its_term_and_steps_down_without_answers(
     core.tick()
     assert core.role is Role.FOLLOWER
     assert hooks.calls.count("leadership ends") == 1
+    core.tick()
+    assert core.role.name == "FOLLOWER", "it leaves the others time to campaign"
 
 
 def test_the_commit_index_needs_matches_and_the_quorum_index(tmp_path: Path) -> None:

@@ -25,6 +25,25 @@ async def test_a_follower_does_not_acknowledge_before_its_fsync(tmp_path: Path) 
         assert stage.disk.syncs >= 3
 
 
+async def test_an_acknowledgement_waits_for_the_fsync_that_covers_it(tmp_path: Path) -> None:
+    """What came while a sync was under way is not in that sync."""
+    async with Stage(tmp_path) as stage:
+        stage.disk.hold_syncs()
+        stage.append(2, 1, (1, 0), 1, (1, b"a"))
+        await stage.settle()
+        stage.append(2, 1, (2, 1), 1, (1, b"b"))
+        await stage.settle()
+        ready = stage.application.ready_count
+        stage.disk.release_one_sync()
+        await stage.until(lambda: stage.application.ready_count > ready)
+        await stage.settle()
+        assert stage.take(AppendAck) == [AppendAck(1, False, 0, 2)]
+        stage.disk.release_one_sync()
+        await stage.until(lambda: not stage.engine.busy)
+        await stage.settle()
+        assert stage.take(AppendAck) == [AppendAck(1, False, 0, 3)]
+
+
 async def test_a_heartbeat_is_answered_at_once_for_what_is_on_disk(tmp_path: Path) -> None:
     async with Stage(tmp_path) as stage:
         stage.append(2, 1, (1, 0), 1, (1, b"a"))

@@ -117,6 +117,17 @@ async def test_matching_entries_are_never_cut(tmp_path: Path) -> None:
         assert stage.engine.status.commit_index == 3
 
 
+async def test_matching_entries_before_new_ones_stay_on_disk(tmp_path: Path) -> None:
+    """They are not even written again: what was acknowledged is on disk at every moment."""
+    async with Stage(tmp_path) as stage:
+        await follow(stage)
+        stage.disk.hold_syncs()
+        stage.append(2, 1, (1, 0), 3, *stage.log()[1:], (1, b"new"))
+        await stage.settle()
+        assert stage.engine._journal.synced_index == 4
+        assert stage.engine.status.last_index == 5
+
+
 async def test_an_old_message_is_acknowledged_for_what_it_says_only(tmp_path: Path) -> None:
     async with Stage(tmp_path) as stage:
         await follow(stage)

@@ -117,6 +117,24 @@ async def test_an_older_snapshot_changes_nothing(tmp_path: Path) -> None:
         assert stage.engine.status.applied_index == 30
 
 
+async def test_a_snapshot_that_was_overtaken_on_its_way_to_the_disk_changes_nothing(
+    tmp_path: Path,
+) -> None:
+    async with Stage(tmp_path) as stage:
+        stage.disk.hold_syncs()
+        leader = Leader(stage, 50)
+        await leader.send_all()
+        await stage.settle()
+        stage.append(2, TERM, (1, 0), 60, *((TERM, b"%d" % at) for at in range(2, 61)))
+        await stage.settle()
+        assert stage.engine.status.applied_index == 60
+        stage.disk.release_syncs()
+        await stage.until(lambda: stage.engine.status.snapshot_index == 50)
+        await stage.settle()
+        assert not stage.application.restored
+        assert stage.engine.status.applied_index == 60
+
+
 async def test_a_damaged_snapshot_is_asked_for_again(tmp_path: Path) -> None:
     async with Stage(tmp_path) as stage:
         stage.append(2, TERM, (1, 0), 2, (TERM, b"mine"))

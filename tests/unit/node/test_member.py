@@ -106,7 +106,13 @@ async def test_a_member_far_behind_installs_a_state_and_goes_on(bus: Bus) -> Non
 
 
 async def test_junk_from_a_member_is_passed_over(bus: Bus) -> None:
-    for junk in (b"", b"\xc1", b"\x93\xa1f\x01\x02", b"\x94\xa1f\x01\x02\x91\xc0"):
+    for junk in (
+        b"",
+        b"\xc1",
+        b"\x93\xa1f\x01\x02",
+        b"\x94\xa1f\x01\x02\x91\xc0",
+        b"\x92\xa1\xff\x01",
+    ):
         bus.nodes[0].message_received(2, junk)
     await bus.nodes[1].propose(put("/a"), soon())
 
