@@ -122,7 +122,11 @@ class Server:
         """Refuses new requests, lets those under way finish, and stops. Idempotent."""
         if self._health is not None:
             self._health.cancel()
-        await self._grpc.stop(self.config.timing.drain_ms / 1000)
+        drain_s = self.config.timing.drain_ms / 1000
+        # What is still open near the end of the grace learns what became of it, before its call is ended.
+        giving_up = asyncio.get_running_loop().call_later(0.9 * drain_s, self.node.give_up)
+        await self._grpc.stop(drain_s)
+        giving_up.cancel()
         await self.node.stop()
 
 

@@ -22,16 +22,19 @@ class BusConsensus:
         self.peer = peer
         self.application: MemberNode
         self.applied = 0
+        # (term, leader) that this member believes in, when it has not heard the news.
+        self.belief: tuple[int, int | None] | None = None
         self.busy = False
+        self.stopped = False
 
     @property
     def status(self) -> ConsensusStatus:
         bus = self._bus
-        leads = bus.leader == self.peer.id
+        term, leader = self.belief or (bus.term, bus.leader)
         return ConsensusStatus(
-            role=Role.LEADER if leads else Role.FOLLOWER,
-            term=bus.term,
-            leader=bus.leader,
+            role=Role.LEADER if leader == self.peer.id else Role.FOLLOWER,
+            term=term,
+            leader=leader,
             commit_index=bus.committed,
             applied_index=self.applied,
             last_index=len(bus.log),
@@ -59,6 +62,8 @@ class BusConsensus:
         return await self._bus.confirm(self.peer.id, timeout_s)
 
     async def read_barrier(self, timeout_s: float) -> bool:
+        if self._bus.before_barrier is not None:
+            await self._bus.before_barrier()
         return await self._bus.confirm(self._bus.leader or 0, timeout_s) is not None
 
     def send(self, member: int, payload: bytes) -> bool:
@@ -86,6 +91,9 @@ class Bus:
         # Sees each message between members; False loses it.
         self.tap: Callable[[int, int, bytes], bool] = lambda origin, member, payload: True
         self.before_confirm: Callable[[], Awaitable[None]] | None = None
+        self.before_barrier: Callable[[], Awaitable[None]] | None = None
+        # Members that do not apply what is committed, for now.
+        self.behind: set[int] = set()
         self.members: list[BusConsensus] = []
         self.nodes: list[MemberNode] = []
         for number, name in enumerate(names, start=1):
@@ -127,7 +135,8 @@ class Bus:
             return
         self.committed = len(self.log)
         for member in self.members:
-            self.apply(member)
+            if member.peer.id not in self.behind:
+                self.apply(member)
 
     def apply(self, member: BusConsensus) -> None:
         """Lets one member apply what is committed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterable
 from itertools import islice
 
 from coordinator.api import render
@@ -18,6 +19,9 @@ LIST_LENGTH_MAX = 10_000
 """Sessions in one reply."""
 
 ID_ATTEMPTS = 3
+
+ITEM_OVERHEAD_BYTES = 8
+"""What framing adds to an item of a reply."""
 
 
 class SessionService:
@@ -150,10 +154,12 @@ class SessionService:
                 {"session": str(request.id)},
             )
         keys = node.state.session_keys(request.id)
+        fitting = fit((len(key) for key in keys), node.limits.range_reply_size_bytes_max)
         return session_pb2.SessionGetResponse(
             header=render.header(node, local=request.local),
             session=render.session(record, len(keys)),
-            keys=keys,
+            keys=keys[:fitting],
+            more=fitting < len(keys),
         )
 
     async def list(
@@ -165,11 +171,25 @@ class SessionService:
         node = self._node
         await node.read(local=request.local, min_revision=0, deadline=self._deadline(call))
         limit = min(request.limit or LIST_LENGTH_MAX, LIST_LENGTH_MAX)
-        records = list(islice(node.state.sessions(request.start_after), limit + 1))
+        records = [
+            render.session(record, node.state.session_key_count(record.id))
+            for record in islice(node.state.sessions(request.start_after), limit + 1)
+        ]
+        sizes = (record.ByteSize() for record in records[:limit])
+        fitting = fit(sizes, node.limits.range_reply_size_bytes_max)
         return session_pb2.SessionListResponse(
             header=render.header(node, local=request.local),
-            sessions=[
-                render.session(r, node.state.session_key_count(r.id)) for r in records[:limit]
-            ],
-            more=len(records) > limit,
+            sessions=records[:fitting],
+            more=len(records) > fitting,
         )
+
+
+def fit(sizes: Iterable[int], size_bytes_max: int) -> int:
+    """Returns how many items of these sizes fit one reply; the first always does."""
+    count = total = 0
+    for size in sizes:
+        total += size + ITEM_OVERHEAD_BYTES
+        if count and total > size_bytes_max:
+            break
+        count += 1
+    return count

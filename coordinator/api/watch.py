@@ -10,7 +10,14 @@ from coordinator.api import render
 from coordinator.api.convert import INT64_MAX, Converter
 from coordinator.errors import RequestError, Status
 from coordinator.node.interface import Node
-from coordinator.node.watches import Compacted, Filter, MatchedBatch, Snapshot, Watcher
+from coordinator.node.watches import (
+    Compacted,
+    Delivery,
+    Filter,
+    MatchedBatch,
+    Snapshot,
+    Watcher,
+)
 from coordinator.rpc import Bidi, Service, Stream
 from coordinator_client.pb import common_pb2, watch_pb2
 
@@ -59,20 +66,21 @@ class _WatchSession:
         self._creates: dict[int, watch_pb2.WatchCreate] = {}
         self._starting: dict[int, asyncio.Task[None]] = {}
         self._last_id = 0
-        # Messages of one stream must not be written by two tasks at once.
+        # Held from taking something from the watches until all of it is sent: whoever holds it knows that
+        # what a watch has let go of has been told.
         self._writing = asyncio.Lock()
 
     def close(self) -> None:
         self._watches.close()
 
     async def _send(self, watch_id: int, revision: int | None = None, **response: object) -> None:
+        """Sends one message; the caller holds `_writing`."""
         message = watch_pb2.WatchResponse(
             header=render.header(self._node, revision),
             watch_id=watch_id,
             **response,  # type: ignore[arg-type]  # the name and value of the oneof's member
         )
-        async with self._writing:
-            await self._stream.send(message)
+        await self._stream.send(message)
 
     # --- requests -----------------------------------------------------------------------------------
 
@@ -107,13 +115,21 @@ class _WatchSession:
                 f"watch_id {watch_id} is negative or in use on this stream",
                 {"field": "watch_id"},
             )
+        if len(self._creates) >= self._node.limits.watches_per_stream_max:
+            await self._refuse(watch_id, create, _too_many())
+            return
         self._creates[watch_id] = create
         if create.local and not create.min_revision and not self._starting:
             await self._start(watch_id, create)
         else:
             task = group.create_task(self._start(watch_id, create))
             self._starting[watch_id] = task
-            task.add_done_callback(lambda _: self._starting.pop(watch_id, None))
+            task.add_done_callback(lambda done: self._started(watch_id, done))
+
+    def _started(self, watch_id: int, task: asyncio.Task[None]) -> None:
+        # Another watch may have taken the id meanwhile.
+        if self._starting.get(watch_id) is task:
+            del self._starting[watch_id]
 
     def _check_cluster(self, cluster_id: int) -> None:
         own = self._node.state.cluster_id
@@ -129,12 +145,19 @@ class _WatchSession:
         try:
             await self._begin(watch_id, create)
         except RequestError as error:
-            self._creates.pop(watch_id, None)
-            reason = _CANCELS.get(error.status, watch_pb2.WatchCanceled.REASON_UNAVAILABLE)
-            await self._send(
-                watch_id,
-                canceled=watch_pb2.WatchCanceled(reason=reason, message=error.message),
-            )
+            if error.reason == "CLUSTER_MISMATCH":
+                raise
+            await self._refuse(watch_id, create, error)
+
+    async def _refuse(
+        self, watch_id: int, create: watch_pb2.WatchCreate, error: RequestError
+    ) -> None:
+        reason = _CANCELS.get(error.status, watch_pb2.WatchCanceled.REASON_UNAVAILABLE)
+        canceled = watch_pb2.WatchCanceled(reason=reason, message=error.message)
+        async with self._writing:
+            if self._creates.get(watch_id, create) is create:
+                self._creates.pop(watch_id, None)
+                await self._send(watch_id, canceled=canceled)
 
     async def _begin(self, watch_id: int, create: watch_pb2.WatchCreate) -> None:
         node = self._node
@@ -149,20 +172,21 @@ class _WatchSession:
                 "INVALID_ARGUMENT",
                 "with_snapshot and start_revision exclude each other",
             )
-        # Where the watch begins is only asked of a quorum when the client leaves it to the server.
+        # A quorum is asked where the watch begins only when the client leaves that to the server; and whether
+        # this is the cluster that the client means, as long as this member does not know that itself.
+        unknown_cluster = create.cluster_id != 0 and node.state.cluster_id == 0
         await node.read(
-            local=create.local or create.start_revision > 0,
+            local=(create.local or create.start_revision > 0) and not unknown_cluster,
             min_revision=create.min_revision,
             deadline=asyncio.get_running_loop().time()
             + node.timing.request_timeout_ms_default / 1000,
         )
         self._check_cluster(create.cluster_id)
-        limits = node.limits
-        if len(self._watches.watchers) >= limits.watches_per_stream_max or node.watches_full:
-            raise RequestError(
-                Status.RESOURCE_EXHAUSTED, "LIMIT_EXCEEDED", "too many watches on this member"
-            )
         async with self._writing:
+            if self._creates.get(watch_id) is not create:
+                return  # canceled meanwhile
+            if node.watches_full:
+                raise _too_many()
             # One message says where the watch begins, and nothing of it may be sent before.
             start = create.start_revision or node.state.revision + 1
             watcher = self._watches.create(
@@ -180,13 +204,14 @@ class _WatchSession:
             )
 
     async def _cancel(self, watch_id: int) -> None:
-        task = self._starting.get(watch_id)
-        if task is not None:
-            task.cancel()
-        if self._creates.pop(watch_id, None) is None:
-            return
-        self._watches.cancel(watch_id)
-        await self._send(watch_id, canceled=watch_pb2.WatchCanceled())
+        async with self._writing:
+            if self._creates.pop(watch_id, None) is None:
+                return
+            task = self._starting.pop(watch_id, None)
+            if task is not None:
+                task.cancel()
+            self._watches.cancel(watch_id)
+            await self._send(watch_id, canceled=watch_pb2.WatchCanceled())
 
     # --- what the client is told --------------------------------------------------------------------
 
@@ -194,29 +219,31 @@ class _WatchSession:
         """Sends what watches have to tell, one watch after the other."""
         while True:
             await self._watches.wait()
-            taken = self._watches.take()
-            if taken is None:
-                continue
-            watcher, delivery = taken
-            if isinstance(delivery, Snapshot):
-                await self._send_snapshot(watcher, delivery)
-            elif isinstance(delivery, Compacted):
-                self._creates.pop(watcher.watch_id, None)
-                canceled = watch_pb2.WatchCanceled(
-                    reason=watch_pb2.WatchCanceled.REASON_COMPACTED,
-                    compacted_revision=delivery.revision,
-                    message=f"history up to revision {delivery.revision} is compacted",
-                )
-                await self._send(watcher.watch_id, canceled=canceled)
-            elif delivery:
-                for batches in self._messages(watcher, delivery):
-                    await self._send(
-                        watcher.watch_id,
-                        batches[-1].revision,
-                        events=watch_pb2.WatchEvents(batches=batches),
-                    )
+            async with self._writing:
+                taken = self._watches.take()
+                if taken is not None:
+                    await self._tell(*taken)
             # Nothing above need have waited: replay of a long history takes turns with everyone else.
             await asyncio.sleep(0)
+
+    async def _tell(self, watcher: Watcher, delivery: Delivery) -> None:
+        if isinstance(delivery, Snapshot):
+            await self._send_snapshot(watcher, delivery)
+        elif isinstance(delivery, Compacted):
+            self._creates.pop(watcher.watch_id, None)
+            canceled = watch_pb2.WatchCanceled(
+                reason=watch_pb2.WatchCanceled.REASON_COMPACTED,
+                compacted_revision=delivery.revision,
+                message=f"history up to revision {delivery.revision} is compacted",
+            )
+            await self._send(watcher.watch_id, canceled=canceled)
+        else:
+            for batches in self._messages(watcher, delivery):
+                await self._send(
+                    watcher.watch_id,
+                    batches[-1].revision,
+                    events=watch_pb2.WatchEvents(batches=batches),
+                )
 
     async def _send_snapshot(self, watcher: Watcher, snapshot: Snapshot) -> None:
         await self._send(
@@ -269,7 +296,8 @@ class _WatchSession:
             if create is None or not (asked or create.progress_notify):
                 continue
             async with self._writing:
-                # Looked at under the lock: what was taken from the queue has been sent by then.
+                if self._watches.watchers.get(watch_id) is not watcher:
+                    continue
                 if not watcher.idle or watcher.next_revision > self._node.state.revision + 1:
                     continue
                 await self._stream.send(
@@ -279,3 +307,9 @@ class _WatchSession:
                         progressed=watch_pb2.WatchProgressed(revision=self._node.state.revision),
                     )
                 )
+
+
+def _too_many() -> RequestError:
+    return RequestError(
+        Status.RESOURCE_EXHAUSTED, "LIMIT_EXCEEDED", "too many watches on this stream or member"
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
 from collections.abc import Iterable, Sequence
 
@@ -55,6 +56,8 @@ class MemberNode:
         self._waiter_count = 0
         self._tidying = False
         self._compacting = False
+        self._stopping = False
+        self._abandoned_waiters = 0
         self._leader_known = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._consensus: Consensus
@@ -79,12 +82,18 @@ class MemberNode:
         await self._consensus.start()
         self._turn()
 
+    def give_up(self) -> None:
+        """Tells all who wait that this member is stopping: nothing new is taken. Idempotent."""
+        self._stopping = True
+        self._leader_known.set()
+        self._proposals.stop()
+
     async def stop(self) -> None:
         """Stops taking part. Idempotent."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._proposals.stop()
+        self.give_up()
         await self._keep_alives.stop()
         await self._consensus.stop()
 
@@ -137,12 +146,12 @@ class MemberNode:
             self._leader_known.clear()
             if await self._consensus.read_barrier(min(left, BARRIER_ATTEMPT_S)):
                 return
-            if self._consensus.status.leader is None:
-                try:
-                    async with asyncio.timeout(min(max(deadline - self._loop.time(), 0.0), 0.1)):
-                        await self._leader_known.wait()
-                except TimeoutError:
-                    pass
+            if self._stopping or self._consensus.stopped:
+                raise RequestError(Status.UNAVAILABLE, "STOPPING", "this member is stopping")
+            # Even if a leader is known: an answer that came at once must not be asked for again at once.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(max(deadline - self._loop.time(), 0.0), 0.1)):
+                    await self._leader_known.wait()
         raise RequestError(
             Status.UNAVAILABLE, "NO_LEADER", "no majority confirmed the read before the deadline"
         )
@@ -162,8 +171,16 @@ class MemberNode:
                 {"revision": str(self.state.revision)},
             ) from None
         finally:
-            if not future.done():
-                future.cancel()
+            if future.cancelled():
+                self._drop_waiter()
+
+    def _drop_waiter(self) -> None:
+        """A reader gave up; its entry goes when such entries are the most."""
+        self._abandoned_waiters += 1
+        if self._abandoned_waiters > len(self._revision_waiters) // 2:
+            self._revision_waiters = [w for w in self._revision_waiters if not w[2].done()]
+            heapq.heapify(self._revision_waiters)
+            self._abandoned_waiters = 0
 
     async def keep_alive(self, ids: Sequence[int], deadline: float) -> Sequence[int]:
         return await self._keep_alives.keep_alive(ids, deadline)
@@ -222,7 +239,10 @@ class MemberNode:
                 log.warning("history was not compacted", error=str(error))
 
         command = Compact(self.state.revision - history_max)
-        self._proposals.offer(command, self._loop.time() + 10.0).add_done_callback(done)
+        try:
+            self._proposals.offer(command, self._loop.time() + 10.0).add_done_callback(done)
+        except RequestError:
+            self._compacting = False  # too much under way: it can wait
 
     def capture(self) -> Capture:
         return self.state.capture()

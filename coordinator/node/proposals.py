@@ -31,11 +31,14 @@ from coordinator.state.commands import (
 )
 from coordinator.state.results import Outcome
 
+REFUSED_PAUSE_S = 0.05
+"""A member whose leader just refused gives the news of another leader some time to arrive."""
+
 
 class _Pending:
     """A proposal of this member whose outcome is open."""
 
-    __slots__ = ("command", "deadline", "encoded", "future", "number", "sent_term")
+    __slots__ = ("command", "deadline", "encoded", "future", "number", "resent", "sent_term")
 
     def __init__(self, command: bytes, deadline: float, future: asyncio.Future[Outcome]) -> None:
         self.command = command
@@ -45,6 +48,8 @@ class _Pending:
         self.encoded = b""
         # The term in which it was handed to a leader; 0: it was not.
         self.sent_term = 0
+        # Whether it was, or was to be, handed to the same leader more than once.
+        self.resent = False
 
 
 class Proposals:
@@ -69,6 +74,8 @@ class Proposals:
         self._applied_term = 0
         self._scheduled = False
         self._stopped = False
+        # After a refusal: do not ask the same leader again before this time.
+        self._pause_until = 0.0
 
     # --- offering ---------------------------------------------------------------------------------
 
@@ -100,6 +107,7 @@ class Proposals:
         self._number += 1
         pending.number = self._number
         pending.sent_term = 0
+        pending.resent = False
         pending.encoded = encode_proposal(self._member_id, pending.number, pending.command)
         self._pending[pending.number] = pending
         self._pending_size_bytes += len(pending.command)
@@ -126,7 +134,7 @@ class Proposals:
         if status.role is Role.LEADER:
             if not self._consensus.busy:
                 self._append(status.term)
-        elif status.leader is not None and self._queue:
+        elif status.leader is not None and self._queue and self._loop.time() >= self._pause_until:
             self._forward(status.leader, status.term)
 
     def _append(self, term: int) -> None:
@@ -253,10 +261,18 @@ class Proposals:
     # --- what becomes of them -----------------------------------------------------------------------
 
     def refused(self, message: Refused) -> None:
-        """The leader did not append these: offers them again, or gives up where it is overloaded."""
+        """The leader did not append these: offers them again, or gives up where it is overloaded.
+
+        Of a proposal that was handed over twice this says only that the second one was not appended. Whoever refuses it
+        does not lead its term any more, so an entry of a later term will tell.
+        """
+        self._pause_until = self._loop.time() + REFUSED_PAUSE_S
         for number in message.numbers:
-            pending = self._remove(number)
-            if pending is None or pending.future.done():
+            pending = self._pending.get(number)
+            if pending is None or (pending.resent and not message.overloaded):
+                continue
+            self._remove(number)
+            if pending.future.done():
                 continue
             if message.overloaded:
                 pending.future.set_exception(
@@ -305,6 +321,7 @@ class Proposals:
 
     def leadership_changed(self, status: ConsensusStatus) -> None:
         """Another leader, term or role."""
+        self._pause_until = 0.0
         if status.role is not Role.LEADER:
             self._refuse_inbox()
         self.schedule()
@@ -318,13 +335,17 @@ class Proposals:
         if status.role is Role.LEADER or status.leader != member:
             return
         open_now = [p for p in self._pending.values() if p.sent_term == status.term]
+        for pending in open_now:
+            pending.resent = True
         waiting = [p for p in self._queue if not p.sent_term]
         self._queue = deque(sorted((*open_now, *waiting), key=lambda p: p.number))
         self.schedule()
 
     def expire(self, now: float) -> None:
         """Ends the wait for proposals whose deadline has passed. Called every few ticks."""
-        for pending in [p for p in self._pending.values() if p.deadline <= now]:
+        for pending in [p for p in self._pending.values() if p.deadline <= now or p.future.done()]:
+            if pending.deadline > now and pending.sent_term:
+                continue  # nobody waits, but the leader may send it back
             self._remove(pending.number)
             if pending.future.done():
                 continue
@@ -341,7 +362,7 @@ class Proposals:
             self.schedule()
 
     def stop(self) -> None:
-        """Ends the wait for all proposals."""
+        """Ends the wait for all proposals. Idempotent."""
         self._stopped = True
         for pending in list(self._pending.values()):
             if not pending.future.done():

@@ -174,17 +174,24 @@ class SessionExpirer:
         ending = [self._ending[i] for i in ids if i in self._ending]
         if ending:
             await asyncio.wait(ending, timeout=timeout_s)
-            if self._term != term:
-                return None
-        now = self._loop.time()
-        for session_id in ids:
-            session = self._state.session(session_id)
-            if session is not None and session_id not in self._ending:
-                self._deadlines[session_id] = now + session.ttl_ms / 1000
-        if await self._consensus.confirm(max(0.0, deadline - now)) != term or self._term != term:
+        self._renew(ids)
+        left = max(0.0, deadline - self._loop.time())
+        if await self._consensus.confirm(left) != term or self._term != term:
             return None
+        if any(self._state.session(i) is None for i in ids):
+            # Another member may have applied its opening already, and this one not yet.
+            left = max(0.0, deadline - self._loop.time())
+            if not await self._consensus.read_barrier(left) or self._term != term:
+                return None
         if any(i in self._ending for i in ids):
             return None
         return tuple(
             0 if (session := self._state.session(i)) is None else session.ttl_ms for i in ids
         )
+
+    def _renew(self, ids: Sequence[int]) -> None:
+        now = self._loop.time()
+        for session_id in ids:
+            session = self._state.session(session_id)
+            if session is not None and session_id not in self._ending:
+                self._deadlines[session_id] = now + session.ttl_ms / 1000

@@ -14,9 +14,10 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from coordinator.config import Limits
-from coordinator.errors import ConfigError, RequestError
+from coordinator.errors import ConfigError, RequestError, Status
 from coordinator.rpc import Bidi, Service, Unary
 
+_STOPPING = RequestError(Status.UNAVAILABLE, "STOPPING", "this member is stopping")
 ERROR_DOMAIN = "coordinator"
 STATUS_METADATA = "grpc-status-details-bin"
 
@@ -88,46 +89,69 @@ def _only_request_error(error: BaseExceptionGroup[BaseException]) -> RequestErro
     return inner if isinstance(inner, RequestError) else None
 
 
-def _host(method: Unary | Bidi) -> Any:
-    """Returns the function that `grpc.aio` calls for a method."""
+class _Host:
+    """Turns methods into what `grpc.aio` calls, and knows the streams that are open."""
 
-    async def unary(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
-        assert isinstance(method, Unary)
-        try:
-            return await method.call(_AioCall(context), request)
-        except RequestError as error:
-            await _abort(context, error)
-        except Exception:
-            await _abort_unexpected(context, method.name)
+    def __init__(self) -> None:
+        self._streams: set[asyncio.Task[Any]] = set()
+        self._stopping = False
 
-    async def bidi(_: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
-        assert isinstance(method, Bidi)
-        try:
-            await method.call(_AioCall(context))
-        except RequestError as error:
-            await _abort(context, error)
-        except BaseExceptionGroup as group:
-            expected = _only_request_error(group)
-            if expected is not None:
-                await _abort(context, expected)
-            elif not context.done():
-                await _abort_unexpected(context, method.name)
-        except Exception:
-            if not context.done():
+    def unary(self, method: Unary) -> Any:
+        async def run(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+            try:
+                return await method.call(_AioCall(context), request)
+            except RequestError as error:
+                await _abort(context, error)
+            except Exception:
                 await _abort_unexpected(context, method.name)
 
-    return unary if isinstance(method, Unary) else bidi
+        return run
 
+    def bidi(self, method: Bidi) -> Any:
+        async def run(_: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            self._streams.add(task)
+            try:
+                await method.call(_AioCall(context))
+            except RequestError as error:
+                await _abort(context, error)
+            except BaseExceptionGroup as group:
+                expected = _only_request_error(group)
+                if expected is not None:
+                    await _abort(context, expected)
+                elif not context.done():
+                    await _abort_unexpected(context, method.name)
+            except asyncio.CancelledError:
+                if not self._stopping or context.done():
+                    raise
+                await _abort(context, _STOPPING)
+            except Exception:
+                if not context.done():
+                    await _abort_unexpected(context, method.name)
+            finally:
+                self._streams.discard(task)
 
-def _handler_of(method: Unary | Bidi) -> Any:
-    serializer = method.response.SerializeToString
-    deserializer = method.request.FromString
-    kind = (
-        grpc.unary_unary_rpc_method_handler
-        if isinstance(method, Unary)
-        else grpc.stream_stream_rpc_method_handler
-    )
-    return kind(_host(method), request_deserializer=deserializer, response_serializer=serializer)
+        return run
+
+    def end_streams(self) -> None:
+        """Ends all streams, which would never end by themselves, with a word why."""
+        self._stopping = True
+        for task in self._streams:
+            task.cancel()
+
+    def method_handler(self, method: Unary | Bidi) -> Any:
+        serializer = method.response.SerializeToString
+        deserializer = method.request.FromString
+        if isinstance(method, Unary):
+            return grpc.unary_unary_rpc_method_handler(
+                self.unary(method),
+                request_deserializer=deserializer,
+                response_serializer=serializer,
+            )
+        return grpc.stream_stream_rpc_method_handler(
+            self.bidi(method), request_deserializer=deserializer, response_serializer=serializer
+        )
 
 
 class GrpcAioServer:
@@ -152,8 +176,9 @@ class GrpcAioServer:
             ),
             maximum_concurrent_rpcs=limits.streams_max,
         )
+        self._host = _Host()
         for service in services:
-            methods = {m.name: _handler_of(m) for m in service.methods}
+            methods = {m.name: self._host.method_handler(m) for m in service.methods}
             self._server.add_generic_rpc_handlers(
                 (grpc.method_handlers_generic_handler(service.name, methods),)
             )
@@ -200,4 +225,5 @@ class GrpcAioServer:
     async def stop(self, grace_s: float) -> None:
         """Refuses new calls, lets those under way finish for `grace_s`, then ends them."""
         await self._health.enter_graceful_shutdown()
+        self._host.end_streams()
         await self._server.stop(grace_s)

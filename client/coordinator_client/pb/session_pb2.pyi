@@ -107,14 +107,16 @@ class SessionGetRequest(_message.Message):
     def __init__(self, id: _Optional[int] = ..., local: bool = ...) -> None: ...
 
 class SessionGetResponse(_message.Message):
-    __slots__ = ("header", "session", "keys")
+    __slots__ = ("header", "session", "keys", "more")
     HEADER_FIELD_NUMBER: _ClassVar[int]
     SESSION_FIELD_NUMBER: _ClassVar[int]
     KEYS_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
     header: _common_pb2.ResponseHeader
     session: SessionRecord
     keys: _containers.RepeatedScalarFieldContainer[bytes]
-    def __init__(self, header: _Optional[_Union[_common_pb2.ResponseHeader, _Mapping]] = ..., session: _Optional[_Union[SessionRecord, _Mapping]] = ..., keys: _Optional[_Iterable[bytes]] = ...) -> None: ...
+    more: bool
+    def __init__(self, header: _Optional[_Union[_common_pb2.ResponseHeader, _Mapping]] = ..., session: _Optional[_Union[SessionRecord, _Mapping]] = ..., keys: _Optional[_Iterable[bytes]] = ..., more: bool = ...) -> None: ...
 
 class SessionListRequest(_message.Message):
     __slots__ = ("local", "limit", "start_after")

@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 import pytest
 
+from coordinator.api.session import fit
 from coordinator_client.pb import session_pb2 as pb
 from tests.unit.api.conftest import Face, error_of
 from tests.unit.api.test_kv import key, put, range_, refused
@@ -131,3 +132,17 @@ async def test_what_crosses_a_limit_is_refused(small_face: Face) -> None:
         await stream.read()
         await stream.read()
     assert error_of(caught.value)[0] == exhausted
+
+
+async def test_long_replies_come_in_parts(small_face: Face) -> None:
+    face = small_face
+    one = await opened(face, id=1)
+    await opened(face, id=2)
+    for i in range(70):
+        await put(face, f"/{i:02}" + "k" * 90, session=one.id)
+    described = await got(face, 1)
+    assert described.more and described.session.key_count == 70
+    assert 40 < len(described.keys) < 60
+    page = await face.call("Session/List", pb.SessionListRequest(), pb.SessionListResponse)
+    assert [s.id for s in page.sessions] == [1, 2] and not page.more
+    assert fit([10, 10, 10], 40) == 2 and fit([100], 1) == 1 and fit([], 1) == 0

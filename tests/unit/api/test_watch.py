@@ -190,6 +190,72 @@ async def test_progress_is_told_when_asked_and_never_ahead_of_events(face: Face)
     await client.done()
 
 
+async def large_backlog(face: Face) -> None:
+    """Makes more events than fit one message wait for a client that does not read yet."""
+    for i in range(60):
+        await put(face, f"/{i:02}", "x" * 100_000)
+
+
+async def test_progress_is_never_told_between_the_messages_of_one_delivery(face: Face) -> None:
+    client = Client(face)
+    await client.create(watch_id=1, selector=prefix("/"))
+    await client.next()
+    await large_backlog(face)
+    for _ in range(3):
+        await client.send(progress=watch_pb2.WatchProgress())
+    told = 1
+    while told < 61:
+        message = await client.next()
+        if message.WhichOneof("response") == "progressed":
+            assert message.progressed.revision <= told
+        else:
+            for batch in message.events.batches:
+                assert batch.revision == told + 1
+                told = batch.revision
+    await client.done()
+
+
+async def test_after_a_cancel_nothing_of_the_watch_is_told(face: Face) -> None:
+    client = Client(face)
+    await client.create(watch_id=1, selector=prefix("/"))
+    await client.next()
+    await large_backlog(face)
+    await client.send(cancel=watch_pb2.WatchCancel(watch_id=1))
+    await client.create(watch_id=1, selector=key("/new"))
+    kinds: list[str | None] = []
+    while "created" not in kinds:
+        kinds.append((await client.next()).WhichOneof("response"))
+    assert "canceled" in kinds and "events" not in kinds[kinds.index("canceled") :]
+    await put(face, "/new")
+    assert await client.events(1) == [(62, b"/new")]
+    await client.done()
+
+
+async def test_watches_that_have_not_begun_count_too(small_face: Face) -> None:
+    client = Client(small_face)
+    for i in range(1, 10):
+        await client.create(watch_id=i, selector=key("/a"), min_revision=99)
+    refused = [(await client.next()) for _ in range(6)]
+    assert {m.canceled.reason for m in refused} == {watch_pb2.WatchCanceled.REASON_LIMIT}
+    assert [m.watch_id for m in refused] == [4, 5, 6, 7, 8, 9]
+    await client.done()
+
+
+async def test_a_member_that_knows_no_cluster_yet_asks_before_it_resumes(face: Face) -> None:
+    await put(face, "/a")
+    known = face.node.state._cluster_id
+    face.node.state._cluster_id = 0
+
+    async def learn() -> None:
+        face.node.state._cluster_id = known
+
+    face.bus.before_barrier = learn
+    client = Client(face)
+    await client.create(selector=prefix("/"), start_revision=2, cluster_id=known + 1)
+    error = await client.closed()
+    assert error_of(error)[:2] == (grpc.StatusCode.FAILED_PRECONDITION, "CLUSTER_MISMATCH")
+
+
 async def test_a_watch_waits_for_its_revision(face: Face) -> None:
     client = Client(face)
     await client.create(selector=prefix("/"), with_snapshot=True, local=True, min_revision=2)

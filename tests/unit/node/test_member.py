@@ -92,11 +92,11 @@ async def test_the_leader_compacts_long_history() -> None:
 async def test_a_member_far_behind_installs_a_state_and_goes_on(bus: Bus) -> None:
     """What a snapshot skipped can't be known to those who wait for it here; all others go on."""
     behind = bus.members[2]
-    hidden, bus.members = bus.members, bus.members[:2]
+    bus.behind = {3}
     waiting = asyncio.create_task(bus.nodes[2].read(local=True, min_revision=3, deadline=soon()))
     await bus.nodes[0].propose(put("/a"), soon())
     await bus.nodes[0].propose(put("/b"), soon())
-    bus.members = hidden
+    bus.behind = set()
     slices = list(bus.nodes[0].capture().encode())
     behind.applied = bus.committed
     bus.nodes[2].restore(bus.committed, bus.term, slices)
@@ -126,3 +126,46 @@ async def test_members_are_described(bus: Bus) -> None:
         ("c", False, True),
     ]
     assert bus.nodes[0].uptime_s >= 0
+
+
+async def test_compaction_survives_an_overload() -> None:
+    async with Bus("a", Limits(history_revisions_max=10, proposals_max=2)) as bus:
+        node = bus.nodes[0]
+        for i in range(30):
+            await node.propose(put(f"/{i}"), soon())
+        bus.held = True
+        tasks = [asyncio.create_task(node.propose(put("/k"), soon())) for _ in range(2)]
+        await asyncio.sleep(0.2)  # some turns of the timer, each without room
+        bus.held = False
+        bus.commit()
+        await asyncio.gather(*tasks)
+        async with asyncio.timeout(5):
+            while node.state.history_size > 11:
+                await asyncio.sleep(0.01)
+
+
+async def test_readers_that_gave_up_are_forgotten(bus: Bus) -> None:
+    node = bus.nodes[0]
+    for _ in range(50):
+        with pytest.raises(RequestError):
+            await node.read(local=True, min_revision=99, deadline=soon(0.001))
+    assert len(node._revision_waiters) < 5
+
+
+async def test_a_member_that_stops_tells_those_who_wait(bus: Bus) -> None:
+    bus.elect(None)
+    reading = asyncio.create_task(bus.nodes[1].read(local=False, min_revision=0, deadline=soon(60)))
+    await bus.settle()
+    bus.nodes[1].give_up()
+    with pytest.raises(RequestError, match="stopping"):
+        await asyncio.wait_for(reading, 2)
+
+
+async def test_a_read_of_a_failed_member_ends_and_lets_others_run(bus: Bus) -> None:
+    async def failed() -> None:
+        bus.members[1].stopped = True
+
+    bus.quorum = False
+    bus.before_barrier = failed
+    with pytest.raises(RequestError, match="stopping"):
+        await asyncio.wait_for(bus.nodes[1].read(local=False, min_revision=0, deadline=soon(60)), 2)

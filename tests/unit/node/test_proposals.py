@@ -6,12 +6,22 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 
 from coordinator.config import Limits
 from coordinator.errors import OutcomeUnknown, RequestError, Status
-from coordinator.node.messages import Forward, decode_message
-from coordinator.state.commands import DeleteRange, Put, Range, Selector, Write, decode_bundle
+from coordinator.node.messages import Forward, decode_message, encode_message
+from coordinator.state.commands import (
+    DeleteRange,
+    Put,
+    Range,
+    Selector,
+    Write,
+    decode_bundle,
+    encode_command,
+    encode_proposal,
+)
 from coordinator.state.results import PutResult, RangeResult
 from tests.bus import Bus
 
@@ -152,6 +162,63 @@ async def test_what_may_be_in_the_log_is_not_sent_to_the_next_leader(bus: Bus) -
     await task
     await bus.settle()
     assert version(bus, "/k") == 1
+
+
+async def test_a_refusal_says_nothing_of_a_write_that_was_sent_before(bus: Bus) -> None:
+    """The member has not heard of the election; its old leader appended the write and leads no more."""
+    bus.held = True
+    task = asyncio.create_task(bus.nodes[2].propose(put("/k"), soon()))
+    await bus.settle()
+    bus.members[2].belief = (bus.term, 1)
+    bus.elect(2)  # with the write in its log
+    bus.reconnect(3, 1)
+    await bus.settle()  # sent again to the old leader, and refused
+    bus.members[2].belief = None
+    bus.nodes[2].leadership_changed(bus.members[2].status)
+    bus.held = False
+    bus.commit()
+    await task
+    await bus.settle(50)
+    assert version(bus, "/k") == 1
+
+
+async def test_a_leader_that_refused_is_not_asked_again_at_once(bus: Bus) -> None:
+    sent: list[int] = []
+
+    def tap(origin: int, member: int, payload: bytes) -> bool:
+        sent.append(member)
+        return True
+
+    bus.members[2].belief = (bus.term, 1)
+    bus.elect(2)
+    bus.tap = tap
+    task = asyncio.create_task(bus.nodes[2].propose(put("/k"), soon()))
+    await bus.settle(200)
+    assert sent.count(1) == 1 and not task.done()
+    bus.members[2].belief = None
+    bus.nodes[2].leadership_changed(bus.members[2].status)
+    await task
+    assert version(bus, "/k") == 1
+
+
+async def test_proposals_in_the_name_of_another_member_are_passed_over(bus: Bus) -> None:
+    forged = encode_proposal(3, 1, encode_command(put("/k")))
+    bus.nodes[0].message_received(2, encode_message(Forward(bus.term, 1, (msgspec.Raw(forged),))))
+    await bus.settle()
+    assert version(bus, "/k") == 0
+
+
+async def test_writes_that_nobody_waits_for_make_room_when_there_is_no_leader() -> None:
+    async with Bus("a", Limits(proposals_max=2)) as bus:
+        bus.elect(None)
+        node = bus.nodes[0]
+        for _ in range(2):
+            task = asyncio.create_task(node.propose(put("/k"), soon(60)))
+            await bus.settle()
+            task.cancel()
+        async with asyncio.timeout(5):
+            while node._proposals._pending:
+                await asyncio.sleep(0.01)
 
 
 async def test_a_restarted_member_is_not_taken_for_its_former_self(bus: Bus) -> None:

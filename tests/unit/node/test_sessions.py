@@ -151,3 +151,40 @@ async def test_a_leader_that_stood_still_first_hears_what_arrived_meanwhile(bus:
     time.sleep(0.8)  # nothing runs in this process, as when it is paused
     assert await answer == (600,)
     assert bus.nodes[0].state.session(7) is not None
+
+
+async def test_a_session_that_the_leader_has_not_applied_yet_is_not_called_gone(bus: Bus) -> None:
+    bus.behind = {1}
+    await opened(bus, 7, 10_000)
+
+    async def apply() -> None:
+        bus.apply(bus.members[0])
+
+    bus.before_barrier = apply
+    assert await bus.nodes[0].keep_alive([7], soon()) == (10_000,)
+
+
+@pytest.mark.parametrize("when", ["confirming", "waiting"])
+async def test_a_leader_that_lost_its_term_meanwhile_confirms_nothing(bus: Bus, when: str) -> None:
+    await opened(bus, 7, 600 if when == "waiting" else 10_000)
+    expirer = bus.nodes[0]._expirer
+    if when == "waiting":
+        bus.held = True
+        await asyncio.sleep(0.8)  # its end is under way
+        answer = asyncio.create_task(expirer.keep_alive([7], 5.0))
+        await bus.settle()
+        bus.lose()
+        bus.elect(2)
+        bus.elect(1)
+        bus.held = False
+        assert await answer is None
+    else:
+
+        async def change() -> None:
+            bus.before_confirm = None
+            bus.elect(2)
+            bus.elect(1)
+            await bus.settle()
+
+        bus.before_confirm = change
+        assert await expirer.keep_alive([7], 5.0) is None

@@ -187,6 +187,29 @@ async def test_a_state_replaced_by_one_without_the_history_ends_watches() -> Non
     assert taken is not None and isinstance(taken[1], Compacted)
 
 
+async def test_a_replaced_state_does_not_begin_a_future_watch_early() -> None:
+    ahead, behind = World(), World()
+    ahead.put("/1", "/2", "/3", "/4")
+    behind.put("/1")
+    stream = behind.stream()
+    stream.create(1, Filter(ALL), 5)
+    behind.state.restore(list(ahead.state.capture().encode()))
+    behind.hub.state_replaced()
+    assert drain(stream) == {1: [(5, (b"/4",))]}
+
+
+async def test_an_id_taken_again_is_another_watch() -> None:
+    world = World()
+    stream = world.stream()
+    stream.create(1, Filter(ALL), 2)
+    world.put("/a")
+    stream.cancel(1)
+    stream.create(1, Filter(Selector(b"/b")), 3)
+    assert stream.take() is None
+    world.put("/b")
+    assert drain(stream) == {1: [(3, (b"/b",))]}
+
+
 async def test_one_matching_serves_all_watches_with_the_same_filter() -> None:
     world = World()
     streams = [world.stream() for _ in range(3)]

@@ -152,6 +152,22 @@ async def test_health_and_reflection(channel: grpc.aio.Channel) -> None:
     assert await reflect.read() is grpc.aio.EOF
 
 
+async def test_a_server_that_stops_ends_its_streams_with_a_word_why() -> None:
+    pb = kv_pb2
+    service = Service("test.Service", (Bidi("Talk", pb.PutRequest, pb.PutResponse, talk),))
+    async with serving(service) as (server, channel):
+        stream = bidi(channel)
+        await stream.write(kv_pb2.PutRequest(key=b"x"))
+        await stream.read()
+        stopping = asyncio.create_task(server.stop(30))
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stream.read()
+        assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
+        metadata = dict(caught.value.trailing_metadata())
+        assert b"STOPPING" in bytes(metadata["grpc-status-details-bin"])
+        await asyncio.wait_for(stopping, 5)
+
+
 async def test_a_server_that_can_not_serve_is_alive_all_the_same() -> None:
     async with serving(Service("test.Service", ())) as (server, channel):
         await server.set_serving(False)
