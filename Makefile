@@ -29,7 +29,7 @@ demo: $(INSTALLED) ## Tell the story: services come, die and are missed at once
 	@$(BIN)/python scripts/demo $(ARGS)
 
 test: $(INSTALLED) ## Run the tests, in less than five minutes (ARGS: of pytest)
-	@$(BIN)/python -m pytest -m 'not full' $(ARGS)
+	@$(BIN)/python -m pytest -m 'not full' -n 2 --dist loadgroup $(ARGS)
 
 test-all: $(INSTALLED) ## Run every test, the slow ones too (ARGS: of pytest)
 	@$(BIN)/python -m pytest $(ARGS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import threading
 import time
@@ -15,13 +16,19 @@ from scripts.localcluster.probe import Probe
 
 # Below the ports that systems give to outgoing connections.
 PORTS = range(15_000, 32_000)
+# Tests run in several processes at once. Each keeps to ports of its own: those of a node that was killed must be free
+# when it starts again.
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+WORKERS_MAX = 8
 POLL_S = 0.05
 
 
 def find_base_port(count: int) -> int:
     """Returns a port from which on `count` nodes find the ports they want, all free at the moment."""
+    share = len(PORTS) // WORKERS_MAX
+    ports = PORTS[share * (WORKER % WORKERS_MAX) :][:share]
     for _ in range(100):
-        base = random.choice(PORTS[: -PORTS_PER_NODE * count])
+        base = random.choice(ports[: -PORTS_PER_NODE * count])
         wanted = (base + PORTS_PER_NODE * i + offset for i in range(count) for offset in range(4))
         if all(is_free(f"127.0.0.1:{port}") for port in wanted):
             return base
