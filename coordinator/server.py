@@ -122,6 +122,7 @@ class Server:
         """Refuses new requests, lets those under way finish, and stops. Idempotent."""
         if self._health is not None:
             self._health.cancel()
+        self.node.drain()
         drain_s = self.config.timing.drain_ms / 1000
         # What is still open near the end of the grace learns what became of it, before its call is ended.
         giving_up = asyncio.get_running_loop().call_later(0.9 * drain_s, self.node.give_up)

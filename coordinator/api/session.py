@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Iterable
 from itertools import islice
@@ -19,6 +20,9 @@ LIST_LENGTH_MAX = 10_000
 """Sessions in one reply."""
 
 ID_ATTEMPTS = 3
+
+BROKEN_AFTER_S = 0.05
+"""How long after a client's last message it shows that its connection is gone."""
 
 ITEM_OVERHEAD_BYTES = 8
 """What framing adds to an item of a reply."""
@@ -103,26 +107,47 @@ class SessionService:
         self,
         stream: Stream[session_pb2.SessionKeepAliveRequest, session_pb2.SessionKeepAliveResponse],
     ) -> None:
-        """Renews sessions, request by request."""
+        """Renews sessions, request by request; tells the node when the stream breaks."""
+        attachments: dict[int, int] = {}
+        try:
+            while (request := await stream.receive()) is not None:
+                await self._renew(stream, request, attachments)
+            # A connection that broke looks like a client that has no more to say, until the call is canceled.
+            await asyncio.sleep(BROKEN_AFTER_S)
+        except asyncio.CancelledError:
+            self._node.connection_lost(attachments)
+            raise
+
+    async def _renew(
+        self,
+        stream: Stream[session_pb2.SessionKeepAliveRequest, session_pb2.SessionKeepAliveResponse],
+        request: session_pb2.SessionKeepAliveRequest,
+        attachments: dict[int, int],
+    ) -> None:
         node = self._node
-        while (request := await stream.receive()) is not None:
-            if len(request.ids) > node.limits.keep_alive_ids_max:
-                raise too_large("ids", len(request.ids), node.limits.keep_alive_ids_max)
-            ttls = await node.keep_alive(
-                tuple(request.ids),
-                deadline_of(stream, node.timing.request_timeout_ms_default / 1000),
-            )
-            await stream.send(
-                session_pb2.SessionKeepAliveResponse(
-                    header=render.header(node),
-                    results=[
-                        session_pb2.SessionKeepAliveResponse.Result(
-                            id=session_id, alive=ttl_ms > 0, ttl_ms=ttl_ms
-                        )
-                        for session_id, ttl_ms in zip(request.ids, ttls, strict=True)
-                    ],
+        ids = tuple(request.ids)
+        known = len(attachments.keys() | set(ids))
+        if max(len(ids), known) > node.limits.keep_alive_ids_max:
+            raise too_large("ids", max(len(ids), known), node.limits.keep_alive_ids_max)
+        renewals = await node.keep_alive(
+            ids,
+            deadline_of(stream, node.timing.request_timeout_ms_default / 1000),
+            [attachments.get(i, 0) for i in ids],
+        )
+        results = []
+        for session_id, renewal in zip(ids, renewals, strict=True):
+            if renewal.ttl_ms:
+                attachments[session_id] = renewal.attachment
+            else:
+                attachments.pop(session_id, None)
+            results.append(
+                session_pb2.SessionKeepAliveResponse.Result(
+                    id=session_id, alive=renewal.ttl_ms > 0, ttl_ms=renewal.ttl_ms
                 )
             )
+        await stream.send(
+            session_pb2.SessionKeepAliveResponse(header=render.header(node), results=results)
+        )
 
     async def close(
         self, call: Call, request: session_pb2.SessionCloseRequest

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from coordinator.config import Limits, Timing
 from coordinator.consensus.interface import ConsensusStatus, Peer
+from coordinator.node.messages import Renewal
 from coordinator.node.watches import WatchStream
 from coordinator.state.commands import Command
 from coordinator.state.machine import StateMachine
@@ -77,10 +78,21 @@ class Node(Protocol):
         """
         ...
 
-    async def keep_alive(self, ids: Sequence[int], deadline: float) -> Sequence[int]:
-        """Renews sessions. Returns for each its TTL in milliseconds, or 0 if it is gone.
+    async def keep_alive(
+        self, ids: Sequence[int], deadline: float, attachments: Sequence[int] | None = None
+    ) -> Sequence[Renewal]:
+        """Renews sessions; returns a renewal for each.
 
+        `attachments`: for each session the number that the renewal before, over the same stream of a client, came
+        with, or 0. None: they did not come over a stream whose end would be reported.
         Raises RequestError when no leader could confirm it before the deadline.
+        """
+        ...
+
+    def connection_lost(self, attachments: Mapping[int, int]) -> None:
+        """A client's stream broke; `attachments` holds the newest number of each session on it.
+
+        Sessions with a disconnect grace that have not come back over another stream end after that.
         """
         ...
 

@@ -10,7 +10,13 @@ from collections.abc import Sequence
 
 from coordinator.consensus.interface import Consensus, Role
 from coordinator.errors import RequestError, Status
-from coordinator.node.messages import KeepAlive, KeepAliveReply, encode_message
+from coordinator.node.messages import (
+    ConnectionLost,
+    KeepAlive,
+    KeepAliveReply,
+    Renewal,
+    encode_message,
+)
 from coordinator.node.sessions import SessionExpirer
 
 ATTEMPT_S = 1.0
@@ -20,6 +26,25 @@ IDS_MAX = 10_000
 """Sessions in one message to the leader."""
 
 
+Renewals = tuple[Renewal, ...]
+
+
+class _Waiting:
+    """Keep-alives of one caller."""
+
+    __slots__ = ("attachments", "future", "ids")
+
+    def __init__(
+        self,
+        ids: tuple[int, ...],
+        attachments: tuple[int, ...],
+        future: asyncio.Future[Renewals | None],
+    ) -> None:
+        self.ids = ids
+        self.attachments = attachments
+        self.future = future
+
+
 class KeepAlives:
     """Sends keep-alives to wherever the leader is, again and again until a deadline."""
 
@@ -27,29 +52,31 @@ class KeepAlives:
         self._consensus = consensus
         self._expirer = expirer
         self._loop = asyncio.get_running_loop()
-        self._waiting: list[tuple[tuple[int, ...], asyncio.Future[tuple[int, ...] | None]]] = []
+        self._waiting: list[_Waiting] = []
         self._scheduled = False
         self._number = 0
-        self._asked: dict[int, asyncio.Future[tuple[int, ...] | None]] = {}
+        self._asked: dict[int, asyncio.Future[Renewals | None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
 
-    async def keep_alive(self, ids: Sequence[int], deadline: float) -> Sequence[int]:
+    async def keep_alive(
+        self, ids: Sequence[int], attachments: Sequence[int], deadline: float
+    ) -> Sequence[Renewal]:
         """Renews sessions; see `node.interface.Node.keep_alive`."""
         if not ids:
             return ()
         while True:
-            future: asyncio.Future[tuple[int, ...] | None] = self._loop.create_future()
-            self._waiting.append((tuple(ids), future))
+            future: asyncio.Future[Renewals | None] = self._loop.create_future()
+            self._waiting.append(_Waiting(tuple(ids), tuple(attachments), future))
             if not self._scheduled:
                 self._scheduled = True
                 self._loop.call_soon(self._flush)
             self._changed.clear()
             try:
                 async with asyncio.timeout_at(deadline):
-                    ttls = await future
-                    if ttls is not None:
-                        return ttls
+                    renewals = await future
+                    if renewals is not None:
+                        return renewals
                     await self._wait_change()
             except TimeoutError:
                 raise RequestError(
@@ -77,66 +104,77 @@ class KeepAlives:
         self._scheduled = False
         waiting, self._waiting = self._waiting, []
         while waiting:
-            group, size = [], 0
-            while waiting and (not size or size + len(waiting[-1][0]) <= IDS_MAX):
-                ids, future = waiting.pop()
-                size += len(ids)
-                group.append((ids, future))
+            group: list[_Waiting] = []
+            size = 0
+            while waiting and (not size or size + len(waiting[-1].ids) <= IDS_MAX):
+                size += len(waiting[-1].ids)
+                group.append(waiting.pop())
             task = self._loop.create_task(self._carry(group))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _carry(
-        self, group: list[tuple[tuple[int, ...], asyncio.Future[tuple[int, ...] | None]]]
-    ) -> None:
+    async def _carry(self, group: list[_Waiting]) -> None:
         """Asks the leader once, for all of a group, and tells each its share of the answer."""
-        ids = tuple(i for part, _ in group for i in part)
-        ttls = await self._ask(ids)
+        ids = tuple(i for part in group for i in part.ids)
+        attachments = tuple(a for part in group for a in part.attachments)
+        renewals = await self._ask(ids, attachments)
         at = 0
-        for part, future in group:
-            if not future.done():
-                future.set_result(None if ttls is None else ttls[at : at + len(part)])
-            at += len(part)
+        for part in group:
+            if not part.future.done():
+                end = at + len(part.ids)
+                part.future.set_result(None if renewals is None else renewals[at:end])
+            at += len(part.ids)
 
-    async def _ask(self, ids: tuple[int, ...]) -> tuple[int, ...] | None:
+    async def _ask(self, ids: tuple[int, ...], attachments: tuple[int, ...]) -> Renewals | None:
         status = self._consensus.status
         if status.role is Role.LEADER:
-            return await self._expirer.keep_alive(ids, ATTEMPT_S)
+            return await self._expirer.keep_alive(ids, attachments, ATTEMPT_S)
         if status.leader is None:
             return None
         self._number += 1
         number = self._number
         future = self._asked[number] = self._loop.create_future()
         try:
-            if not self._consensus.send(status.leader, encode_message(KeepAlive(number, ids))):
+            message = encode_message(KeepAlive(number, ids, attachments))
+            if not self._consensus.send(status.leader, message):
                 return None
             async with asyncio.timeout(ATTEMPT_S):
-                ttls = await future
+                renewals = await future
         except TimeoutError:
             return None
         finally:
             del self._asked[number]
-        return ttls if ttls is None or len(ttls) == len(ids) else None
+        return renewals if renewals is None or len(renewals) == len(ids) else None
+
+    def connection_lost(self, attachments: Sequence[tuple[int, int]]) -> None:
+        """Tells the leader of broken streams, once. If it does not hear of it, the TTL applies."""
+        status = self._consensus.status
+        if status.role is Role.LEADER:
+            self._expirer.connection_lost(attachments)
+        elif status.leader is not None:
+            for start in range(0, len(attachments), IDS_MAX):
+                part = tuple(attachments[start : start + IDS_MAX])
+                self._consensus.send(status.leader, encode_message(ConnectionLost(part)))
 
     # --- messages ---------------------------------------------------------------------------------
 
     def asked(self, member: int, message: KeepAlive) -> None:
         """Another member asks this one to renew sessions."""
-        if len(message.ids) > IDS_MAX:
+        if len(message.ids) > IDS_MAX or len(message.attachments) != len(message.ids):
             return
         task = self._loop.create_task(self._answer(member, message))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _answer(self, member: int, message: KeepAlive) -> None:
-        ttls = await self._expirer.keep_alive(message.ids, ATTEMPT_S)
-        self._consensus.send(member, encode_message(KeepAliveReply(message.number, ttls)))
+        renewals = await self._expirer.keep_alive(message.ids, message.attachments, ATTEMPT_S)
+        self._consensus.send(member, encode_message(KeepAliveReply(message.number, renewals)))
 
     def answered(self, message: KeepAliveReply) -> None:
         """The leader's answer."""
         future = self._asked.get(message.number)
         if future is not None and not future.done():
-            future.set_result(message.ttls_ms)
+            future.set_result(message.renewals)
 
     async def stop(self) -> None:
         """Ends what is under way."""

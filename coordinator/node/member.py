@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import heapq
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import structlog
 
@@ -15,10 +15,12 @@ from coordinator.errors import RequestError, Status
 from coordinator.node.interface import MemberStatus
 from coordinator.node.keepalives import KeepAlives
 from coordinator.node.messages import (
+    ConnectionLost,
     Forward,
     KeepAlive,
     KeepAliveReply,
     Refused,
+    Renewal,
     decode_message,
 )
 from coordinator.node.proposals import Proposals
@@ -56,6 +58,7 @@ class MemberNode:
         self._waiter_count = 0
         self._tidying = False
         self._compacting = False
+        self._draining = False
         self._stopping = False
         self._abandoned_waiters = 0
         self._leader_known = asyncio.Event()
@@ -82,9 +85,13 @@ class MemberNode:
         await self._consensus.start()
         self._turn()
 
+    def drain(self) -> None:
+        """From now on streams end because this member stops, not because of their clients. Idempotent."""
+        self._draining = True
+
     def give_up(self) -> None:
         """Tells all who wait that this member is stopping: nothing new is taken. Idempotent."""
-        self._stopping = True
+        self._draining = self._stopping = True
         self._leader_known.set()
         self._proposals.stop()
 
@@ -182,8 +189,17 @@ class MemberNode:
             heapq.heapify(self._revision_waiters)
             self._abandoned_waiters = 0
 
-    async def keep_alive(self, ids: Sequence[int], deadline: float) -> Sequence[int]:
-        return await self._keep_alives.keep_alive(ids, deadline)
+    async def keep_alive(
+        self, ids: Sequence[int], deadline: float, attachments: Sequence[int] | None = None
+    ) -> Sequence[Renewal]:
+        if attachments is None:
+            attachments = [-1] * len(ids)
+        return await self._keep_alives.keep_alive(ids, attachments, deadline)
+
+    def connection_lost(self, attachments: Mapping[int, int]) -> None:
+        # When it was this member that ended the stream, the client is well and goes elsewhere.
+        if not self._draining:
+            self._keep_alives.connection_lost(list(attachments.items()))
 
     def open_watch_stream(self) -> WatchStream:
         return WatchStream(self._hub, self.limits)
@@ -278,6 +294,8 @@ class MemberNode:
                 self._keep_alives.asked(member, message)
             elif isinstance(message, KeepAliveReply):
                 self._keep_alives.answered(message)
+            elif isinstance(message, ConnectionLost):
+                self._expirer.connection_lost(message.attachments)
         except (
             ValueError,
             RecursionError,

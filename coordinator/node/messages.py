@@ -24,23 +24,40 @@ class Refused(msgspec.Struct, frozen=True, array_like=True, tag="r"):
 
 
 class KeepAlive(msgspec.Struct, frozen=True, array_like=True, tag="k"):
-    """Sessions whose clients said that they are alive, since the message before."""
+    """Sessions whose clients said that they are alive, since the message before.
 
-    number: int
-    ids: tuple[int, ...]
-
-
-class KeepAliveReply(msgspec.Struct, frozen=True, array_like=True, tag="a"):
-    """`ttls_ms` has one entry per id: the TTL that was renewed, or 0 for a session that is gone.
-
-    None: nothing is known, because the receiver does not lead or could not confirm that it does.
+    `attachments` has one entry per id: the number that the leader gave the session's stream, 0 if
+    it has none yet, -1 if the keep-alive did not come over a stream whose end would be noticed.
     """
 
     number: int
-    ttls_ms: tuple[int, ...] | None
+    ids: tuple[int, ...]
+    attachments: tuple[int, ...]
 
 
-Message = Forward | Refused | KeepAlive | KeepAliveReply
+class Renewal(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """What became of one keep-alive."""
+
+    ttl_ms: int
+    """The TTL that was renewed; 0: the session is gone."""
+    attachment: int = 0
+    """The number of the session's stream; numbers only grow."""
+
+
+class KeepAliveReply(msgspec.Struct, frozen=True, array_like=True, tag="a"):
+    """One renewal per id; None: the receiver does not lead, or could not confirm that it does."""
+
+    number: int
+    renewals: tuple[Renewal, ...] | None
+
+
+class ConnectionLost(msgspec.Struct, frozen=True, array_like=True, tag="l"):
+    """Streams of clients broke: (session, number of the stream)."""
+
+    attachments: tuple[tuple[int, int], ...]
+
+
+Message = Forward | Refused | KeepAlive | KeepAliveReply | ConnectionLost
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)

@@ -16,9 +16,10 @@ from collections.abc import Callable, Iterable, Sequence
 from coordinator.config import Timing
 from coordinator.consensus.interface import Consensus, ConsensusStatus, Role
 from coordinator.errors import OutcomeUnknown, RequestError
+from coordinator.node.messages import Renewal
 from coordinator.state.commands import SessionExpire
 from coordinator.state.machine import StateMachine
-from coordinator.state.model import Session
+from coordinator.state.model import Cause, Session
 from coordinator.state.results import Outcome
 
 EXPIRE_IDS_MAX = 100
@@ -48,6 +49,10 @@ class SessionExpirer:
         # The entry of the heap that counts; others of the same session are left-overs.
         self._queued: dict[int, float] = {}
         self._ending: dict[int, asyncio.Future[None]] = {}
+        # The number of the stream over which each session was kept alive last, and those whose stream broke.
+        self._attachments: dict[int, int] = {}
+        self._attachment_count = 0
+        self._lost: set[int] = set()
         self._checked_at = self._loop.time()
 
     @property
@@ -79,6 +84,8 @@ class SessionExpirer:
         self._deadlines.clear()
         self._heap.clear()
         self._queued.clear()
+        self._attachments.clear()
+        self._lost.clear()
         ending, self._ending = self._ending, {}
         for future in ending.values():
             if not future.done():
@@ -101,6 +108,8 @@ class SessionExpirer:
         for session_id in ended:
             self._deadlines.pop(session_id, None)
             self._queued.pop(session_id, None)
+            self._attachments.pop(session_id, None)
+            self._lost.discard(session_id)
             self._settle(session_id)
         for session in opened:
             if self._state.session(session.id) is not None:
@@ -127,21 +136,26 @@ class SessionExpirer:
                 self._push(session_id)
             else:
                 due.append(session_id)
-        for start in range(0, len(due), EXPIRE_IDS_MAX):
-            self._end(due[start : start + EXPIRE_IDS_MAX])
+        silent = [i for i in due if i not in self._lost]
+        lost = [i for i in due if i in self._lost]
+        for ids, cause in ((silent, Cause.SESSION_EXPIRED), (lost, Cause.CONNECTION_LOST)):
+            for start in range(0, len(ids), EXPIRE_IDS_MAX):
+                self._end(ids[start : start + EXPIRE_IDS_MAX], cause)
 
-    def _end(self, ids: Sequence[int]) -> None:
+    def _end(self, ids: Sequence[int], cause: Cause) -> None:
         for session_id in ids:
             self._ending.setdefault(session_id, self._loop.create_future())
         term = self._term
         try:
-            future = self._expire(SessionExpire(term, tuple(ids)))
+            future = self._expire(SessionExpire(term, tuple(ids), cause))
         except RequestError:
             self._spare(ids)
         else:
-            future.add_done_callback(lambda f: self._ended(term, ids, f))
+            future.add_done_callback(lambda f: self._ended(term, ids, cause, f))
 
-    def _ended(self, term: int, ids: Sequence[int], future: asyncio.Future[Outcome]) -> None:
+    def _ended(
+        self, term: int, ids: Sequence[int], cause: Cause, future: asyncio.Future[Outcome]
+    ) -> None:
         """The command that was to end these sessions has come to something."""
         if future.cancelled() or self._term != term:
             return  # a later term has started everything anew
@@ -151,7 +165,7 @@ class SessionExpirer:
                 self._settle(session_id)
         elif isinstance(error, OutcomeUnknown):
             # It may yet be applied: nobody may be told that the session lives. Ending it again does no harm.
-            self._end(ids)
+            self._end(ids, cause)
         else:
             self._spare(ids)
 
@@ -162,8 +176,10 @@ class SessionExpirer:
                 self._push(session_id)
             self._settle(session_id)
 
-    async def keep_alive(self, ids: Sequence[int], timeout_s: float) -> tuple[int, ...] | None:
-        """As leader: renews sessions; returns their TTLs in milliseconds, 0 for those that are gone.
+    async def keep_alive(
+        self, ids: Sequence[int], attachments: Sequence[int], timeout_s: float
+    ) -> tuple[Renewal, ...] | None:
+        """As leader: renews sessions; see `node.messages.KeepAlive` for the attachments.
 
         None: this member does not lead, or could not confirm in time that it does.
         """
@@ -174,7 +190,9 @@ class SessionExpirer:
         ending = [self._ending[i] for i in ids if i in self._ending]
         if ending:
             await asyncio.wait(ending, timeout=timeout_s)
-        self._renew(ids)
+            if self._term != term:
+                return None
+        numbers = self._renew(ids, attachments)
         left = max(0.0, deadline - self._loop.time())
         if await self._consensus.confirm(left) != term or self._term != term:
             return None
@@ -186,12 +204,45 @@ class SessionExpirer:
         if any(i in self._ending for i in ids):
             return None
         return tuple(
-            0 if (session := self._state.session(i)) is None else session.ttl_ms for i in ids
+            Renewal(0 if (session := self._state.session(i)) is None else session.ttl_ms, number)
+            for i, number in zip(ids, numbers, strict=True)
         )
 
-    def _renew(self, ids: Sequence[int]) -> None:
+    def _renew(self, ids: Sequence[int], attachments: Sequence[int]) -> list[int]:
+        """Records that sessions are alive; returns the numbers of their streams."""
         now = self._loop.time()
-        for session_id in ids:
+        numbers = []
+        for session_id, number in zip(ids, attachments, strict=True):
             session = self._state.session(session_id)
-            if session is not None and session_id not in self._ending:
-                self._deadlines[session_id] = now + session.ttl_ms / 1000
+            if session is None or session_id in self._ending:
+                numbers.append(0)
+                continue
+            self._deadlines[session_id] = now + session.ttl_ms / 1000
+            self._lost.discard(session_id)
+            if number >= 0 and (not number or self._attachments.get(session_id) != number):
+                self._attachment_count += 1
+                # The term comes first: no number of an earlier leader is ever given again.
+                number = (self._term << 32) + self._attachment_count
+                self._attachments[session_id] = number
+            numbers.append(max(number, 0))
+        return numbers
+
+    def connection_lost(self, attachments: Iterable[tuple[int, int]]) -> None:
+        """Streams broke: sessions that have no newer one get their disconnect grace, if they asked for one."""
+        if not self._term:
+            return
+        now = self._loop.time()
+        for session_id, number in attachments:
+            session = self._state.session(session_id)
+            if (
+                session is None
+                or session.disconnect_grace_ms is None
+                or self._attachments.get(session_id) != number
+                or session_id in self._ending
+            ):
+                continue
+            deadline = now + session.disconnect_grace_ms / 1000
+            if deadline < self._deadlines[session_id]:
+                self._deadlines[session_id] = deadline
+                self._lost.add(session_id)
+                self._push(session_id)

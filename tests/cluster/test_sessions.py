@@ -68,6 +68,67 @@ async def test_a_killed_service_disappears_from_every_view_within_ttl_and_a_seco
             await client.close()
 
 
+GRACEFUL = """
+import sys, time
+import coordinator_client as coordinator
+with coordinator.connect(sys.argv[1]) as client:
+    with client.session(ttl=20.0, disconnect_grace=0.5) as session:
+        session.put("/g", "here")
+        time.sleep(0.5)  # for the first keep-alive, which ties the session to its stream
+        print("ready", flush=True)
+        time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("through", ["leader", "follower"])
+async def test_a_crash_is_noticed_by_the_broken_stream(cluster: Cluster, through: str) -> None:
+    leader = await asyncio.to_thread(cluster.leader)
+    number = leader if through == "leader" else leader % 3 + 1
+    async with (
+        aio.connect(cluster.endpoints) as client,
+        client.watch("/g", deletes=True, puts=False) as watch,
+    ):
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-c",
+            GRACEFUL,
+            cluster.endpoints[number - 1],
+            stdout=asyncio.subprocess.PIPE,
+        )
+        try:
+            assert process.stdout is not None
+            assert await process.stdout.readline() == b"ready\n"
+        finally:
+            process.kill()
+            await process.wait()
+        killed_at = time.monotonic()
+        batch = await watch.next(10)
+        lag = time.monotonic() - killed_at
+        print(f"gone after {lag:.2f} s")
+        assert 0.4 < lag < 3.0
+        assert [event.cause for event in batch.events] == [aio.Cause.CONNECTION_LOST]
+
+
+async def test_a_stopped_or_killed_node_costs_no_session_its_life(cluster: Cluster) -> None:
+    leader = await asyncio.to_thread(cluster.leader)
+    order = [cluster.endpoints[leader % 3], *cluster.endpoints]
+    async with (
+        aio.connect(order, shuffle=False) as client,
+        aio.connect(cluster.endpoints) as witness,
+        client.session(ttl=20.0, disconnect_grace=1.0) as session,
+    ):
+        await session.put("/g", "here")
+        await asyncio.to_thread(cluster.restart, leader % 3 + 1)  # ends it with SIGTERM
+        await asyncio.sleep(2.5)
+        assert await witness.get("/g") is not None
+        endpoint = session.endpoint
+        assert endpoint is not None
+        await asyncio.to_thread(cluster.kill, cluster.endpoints.index(endpoint) + 1)
+        await asyncio.sleep(2.5)
+        assert await witness.get("/g", timeout_s=10) is not None
+        assert not session.lost.is_set()
+
+
 async def test_a_client_on_a_killed_node_keeps_its_session_through_another(
     cluster: Cluster,
 ) -> None:

@@ -146,3 +146,22 @@ async def test_long_replies_come_in_parts(small_face: Face) -> None:
     page = await face.call("Session/List", pb.SessionListRequest(), pb.SessionListResponse)
     assert [s.id for s in page.sessions] == [1, 2] and not page.more
     assert fit([10, 10, 10], 40) == 2 and fit([100], 1) == 1 and fit([], 1) == 0
+
+
+async def test_a_broken_stream_shortens_a_life_and_an_ended_one_does_not(face: Face) -> None:
+    for session_id in (1, 2):
+        await opened(face, id=session_id, disconnect_grace_ms=200)
+    streams = []
+    for session_id in (1, 2):
+        stream = face.stream("Session/KeepAlive", pb.SessionKeepAliveResponse)
+        await stream.write(pb.SessionKeepAliveRequest(ids=[session_id]))
+        assert (await stream.read()).results[0].alive
+        streams.append(stream)
+    streams[0].cancel()
+    await streams[1].done_writing()
+    assert await streams[1].read() is grpc.aio.EOF
+    async with asyncio.timeout(5):
+        while face.node.state.session(1) is not None:
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(0.4)
+    assert face.node.state.session(2) is not None

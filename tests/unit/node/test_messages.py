@@ -10,11 +10,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from coordinator.node.messages import (
+    ConnectionLost,
     Forward,
     KeepAlive,
     KeepAliveReply,
     Message,
     Refused,
+    Renewal,
     decode_message,
     encode_message,
 )
@@ -25,8 +27,9 @@ from coordinator.node.messages import (
     [
         Forward(3, 4, (msgspec.Raw(b"\x01"), msgspec.Raw(b"\x02"))),
         Refused((1, 2), True),
-        KeepAlive(1, (2, 3)),
-        KeepAliveReply(1, (0, 5)),
+        KeepAlive(1, (2, 3), (0, -1)),
+        KeepAliveReply(1, (Renewal(0), Renewal(5, 6))),
+        ConnectionLost(((1, 2),)),
         KeepAliveReply(1, None),
     ],
 )
