@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from coordinator.api import render
 from coordinator.api.convert import Converter, writes
 from coordinator.errors import RequestError, Status
@@ -127,8 +129,10 @@ class KVService:
 
     def _check_sequences(self, op: Put | Txn) -> None:
         """Refuses to count for more parents; checked here and not in apply, as limits differ from node to node."""
-        limit = self._node.limits.sequence_parents_max
-        if self._node.state.sequence_parent_count >= limit and _has_sequence(op):
+        limit, state = self._node.limits.sequence_parents_max, self._node.state
+        if state.sequence_parent_count >= limit and not all(
+            state.has_sequence_parent(key) for key in _sequence_keys(op)
+        ):
             raise too_large("the number of parents with sequence numbers", limit + 1, limit)
 
     def _check_reply(self, result: TxnResult | DeleteResult) -> None:
@@ -143,10 +147,13 @@ class KVService:
             )
 
 
-def _has_sequence(op: object) -> bool:
+def _sequence_keys(op: object) -> Iterator[bytes]:
+    """Yields the keys that are to get a sequence number."""
     if isinstance(op, Txn):
-        return any(_has_sequence(o) for o in (*op.success, *op.failure))
-    return isinstance(op, Put) and op.sequence
+        for inner in (*op.success, *op.failure):
+            yield from _sequence_keys(inner)
+    elif isinstance(op, Put) and op.sequence:
+        yield op.key
 
 
 def _reply_size(result: TxnResult | RangeResult | PutResult | DeleteResult) -> int:

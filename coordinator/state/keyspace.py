@@ -33,6 +33,11 @@ FIRST_REVISION = 1
 _mod_revision = attrgetter("mod_revision")
 
 
+def parent_of(key: bytes) -> bytes:
+    """Returns the key up to and including its last slash: what its sequence number is counted for."""
+    return key[: key.rfind(b"/") + 1]
+
+
 class Keyspace:
     """Live keys, their old versions, and history. As a `View`, the keys as they are."""
 
@@ -77,6 +82,26 @@ class Keyspace:
                 Code.COMPACTED, "the revision was compacted", value=self.compacted_revision
             )
         return Past(self, revision)
+
+    def count_remembered(self, low: bytes, high: bytes | None, limit: int) -> int:
+        """Returns how many keys within the bounds are live, or are gone but not from history; stops above `limit`.
+
+        So many keys a range in the past may look at. The number is the same wherever compaction was tidied up or not:
+        keys that only wait for `tidy` are not counted, and freed here, so that they are met but once.
+        """
+        count = self.count(low, high)
+        stale = []
+        for key in self._departed.irange(low, high, (True, False)):
+            if count > limit:
+                break
+            # The last version of a key that is gone is its tombstone.
+            if self._versions[key][-1].mod_revision <= self.compacted_revision:
+                stale.append(key)
+            else:
+                count += 1
+        for key in stale:
+            self._forget(key)
+        return count
 
     def keys_of(self, session: int) -> tuple[bytes, ...]:
         """Returns the keys that a session owns, ascending."""
@@ -265,13 +290,18 @@ class Past:
         """Counts by the changes since, or by the keys within the bounds, whichever are fewer."""
         keyspace = self._keyspace
         now = keyspace.count(low, high)
-        if keyspace.revision - self._revision > now + _count(keyspace._departed, low, high):
+        changes_max = now + _count(keyspace._departed, low, high)
+        if keyspace.revision - self._revision > changes_max:
             return sum(1 for _ in self.scan(low, high))
         seen: set[bytes] = set()
         start = self._revision + 1 - keyspace._history_first
         # By index: a slice would copy what may be all of history.
         for position in range(start, len(keyspace._history)):
-            for event in keyspace._history[position].events:
+            events = keyspace._history[position].events
+            changes_max -= len(events)
+            if changes_max < 0:
+                return sum(1 for _ in self.scan(low, high))
+            for event in events:
                 key = event.key
                 if key in seen or key < low or (high is not None and key >= high):
                     continue

@@ -22,7 +22,7 @@ from coordinator.state.commands import (
     Txn,
     Write,
 )
-from coordinator.state.keyspace import Keyspace
+from coordinator.state.keyspace import Keyspace, parent_of
 from coordinator.state.model import Batch, Cause, Event, Session
 from coordinator.state.results import (
     Applied,
@@ -89,6 +89,10 @@ class StateMachine:
         """Parents that a sequence number was ever counted for."""
         return len(self._keyspace.counters)
 
+    def has_sequence_parent(self, key: bytes) -> bool:
+        """Returns whether a sequence number was ever counted for the parent of a key."""
+        return parent_of(key) in self._keyspace.counters
+
     @property
     def history_size(self) -> int:
         """Revisions kept."""
@@ -99,14 +103,17 @@ class StateMachine:
     def range(self, query: Range, size_bytes_max: int | None = None) -> RangeResult | Failure:
         """Reads keys; a Failure if history does not hold the revision asked for.
 
-        With `size_bytes_max` the result ends early, with `more` set, before its keys and values grow beyond that many
-        bytes; at least one item is returned.
+        With `size_bytes_max` the result ends early, with `more` set, before its items grow beyond that many bytes as
+        messages (see `view.size_of`); at least one item is returned.
         """
         view = self._keyspace.at(query.revision)
         return view if isinstance(view, Failure) else read_range(view, query, size_bytes_max)
 
     def evaluate(self, txn: Txn) -> TxnResult | Failure:
-        """Runs a transaction that only reads. One that writes is a mistake of the caller's (AssertionError)."""
+        """Runs a transaction that only reads, within the same bounds as one that writes.
+
+        One that writes is a mistake of the caller's (AssertionError).
+        """
         if nests_too_deep(txn):
             return UNDECODABLE
         transaction = Transaction(self._keyspace, self._sessions)
@@ -204,8 +211,8 @@ class StateMachine:
         if stored is not None:
             return stored
         result = self._change(command)
-        stored = requests.results[request.sequence] = (self._keyspace.revision, result)
-        return stored
+        requests.keep(request.sequence, self._keyspace.revision, result)
+        return self._keyspace.revision, result
 
     def _change(self, command: Command) -> Result:
         if isinstance(command, Write):

@@ -23,7 +23,9 @@ class Code(enum.IntEnum):
     REQUEST_FORGOTTEN = 8
     """The numbered request is below what its client acknowledged, or its session ended: outcome unknown."""
     REQUEST_WINDOW = 9
-    """Too many results of the session are not acknowledged."""
+    """Too many results of the session, or too large ones, are not acknowledged."""
+    TOO_MUCH_WORK = 10
+    """The command looks at or changes more keys than one command may."""
 
 
 class Failure(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="f"):

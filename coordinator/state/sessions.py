@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
 from sortedcontainers import SortedList
 
 from coordinator.state.commands import RequestId
@@ -12,20 +13,29 @@ from coordinator.state.results import Code, Failure, Result
 
 RESULTS_MAX = 1024
 """Results that one session keeps for requests not yet acknowledged."""
+RESULTS_SIZE_BYTES_MAX = 4 * 1024 * 1024
+"""Of those results, encoded: from this size on none is added, so that they come to less than this and one result.
+
+A constant and no setting, as RESULTS_MAX is: every node must refuse the same requests.
+"""
+
+_encoder = msgspec.msgpack.Encoder()
 
 
 class Requests:
     """What the numbered requests of one session came to.
 
-    `floor` is the lowest number whose result may still be asked for; `results` holds the revision and the result of
-    each request at or above it that was applied.
+    `floor` is the lowest number whose result may still be asked for; `results` holds, by number, the revision, the
+    result and the encoded size of the result in bytes of each request at or above it that was applied; `size_bytes` is
+    the sum of those sizes. Only `keep` adds results.
     """
 
-    __slots__ = ("floor", "results")
+    __slots__ = ("floor", "results", "size_bytes")
 
     def __init__(self, floor: int = 0) -> None:
         self.floor = floor
-        self.results: dict[int, tuple[int, Result]] = {}
+        self.results: dict[int, tuple[int, Result, int]] = {}
+        self.size_bytes = 0
 
     def admit(self, request: RequestId) -> tuple[int, Result] | Failure | None:
         """Returns the stored result of a request, the Failure that refuses it, or None if it is to be applied."""
@@ -38,29 +48,45 @@ class Requests:
             )
         stored = self.results.get(request.sequence)
         if stored is not None:
-            return stored
+            return stored[:2]
         if len(self.results) >= RESULTS_MAX:
             return Failure(
                 Code.REQUEST_WINDOW,
                 f"{RESULTS_MAX} results of the session are not acknowledged",
                 value=request.session,
             )
+        if self.size_bytes >= RESULTS_SIZE_BYTES_MAX:
+            return Failure(
+                Code.REQUEST_WINDOW,
+                f"{RESULTS_SIZE_BYTES_MAX} bytes of results of the session are not acknowledged",
+                value=request.session,
+            )
         return None
+
+    def keep(self, sequence: int, revision: int, result: Result) -> None:
+        """Adds what a request came to, which was admitted and is now applied."""
+        size = len(_encoder.encode(result))
+        self.results[sequence] = (revision, result, size)
+        self.size_bytes += size
 
     def _acknowledge(self, below: int) -> None:
         if below <= self.floor:
             return
         if below - self.floor <= len(self.results):
             for sequence in range(self.floor, below):
-                self.results.pop(sequence, None)
+                stored = self.results.pop(sequence, None)
+                if stored is not None:
+                    self.size_bytes -= stored[2]
         else:
-            self.results = {s: result for s, result in self.results.items() if s >= below}
+            self.results = {s: stored for s, stored in self.results.items() if s >= below}
+            self.size_bytes = sum(size for _, _, size in self.results.values())
         self.floor = below
 
     def copy(self) -> Requests:
         """Returns a copy that later requests leave alone."""
         copy = Requests(self.floor)
         copy.results = self.results.copy()
+        copy.size_bytes = self.size_bytes
         return copy
 
 

@@ -153,7 +153,7 @@ class Capture:
 
     def _results(self) -> Iterator[ResultRecord]:
         for session, requests in self._sessions:
-            for sequence, (revision, result) in sorted(
+            for sequence, (revision, result, _) in sorted(
                 requests.results.items(), key=lambda item: item[0]
             ):
                 yield ResultRecord(session.id, sequence, revision, result)
@@ -314,7 +314,7 @@ class _Restoration:
             _require(place > last, "its results are out of order")
             last = place
             count += 1
-            requests.results[record.sequence] = (record.revision, record.result)
+            requests.keep(record.sequence, record.revision, record.result)
             _require(len(requests.results) <= RESULTS_MAX, "a session has too many results")
         return count
 

@@ -7,7 +7,7 @@ from collections.abc import Container, Iterator
 from heapq import merge
 
 from coordinator.state.commands import DeleteRange, Op, Put, Range, Txn
-from coordinator.state.keyspace import Keyspace
+from coordinator.state.keyspace import Keyspace, parent_of
 from coordinator.state.model import Batch, Event, KeyValue
 from coordinator.state.results import (
     Code,
@@ -17,16 +17,26 @@ from coordinator.state.results import (
     RangeResult,
     TxnResult,
 )
-from coordinator.state.view import bounds, holds, read_range
+from coordinator.state.view import Meter, Metered, View, bounds, holds, read_range, size_of
 
 DEPTH_MAX = 16
 """Levels of nested transactions; what nests deeper is not a command."""
 RANGES_SIZE_BYTES_MAX = 3 * 1024 * 1024
 """Of all range results of one transaction together, beyond one item each; further items are left out, with `more`."""
+VISITED_KEYS_MAX = 100_000
+"""Keys that one command may look at in ranges and in compares over ranges, and delete.
+
+A constant and no setting: every node must refuse the same commands.
+"""
 SEQUENCE_MAX = 9_999_999_999
 
 UNDECODABLE = Failure(Code.UNDECODABLE, "the command can't be decoded, or nests too deep")
 """Without a word on the details: the text must be the same on every node, whatever made its decoder give up."""
+TOO_MUCH_WORK = Failure(
+    Code.TOO_MUCH_WORK,
+    "the command looks at or changes too many keys at once; do it in parts",
+    value=VISITED_KEYS_MAX,
+)
 
 
 def nests_too_deep(txn: Txn, levels: int = DEPTH_MAX) -> bool:
@@ -41,12 +51,17 @@ def nests_too_deep(txn: Txn, levels: int = DEPTH_MAX) -> bool:
 class Transaction:
     """Runs operations in order; each sees the effects of those before. As a `View`, the keys in between.
 
+    Every key that a scan comes by is counted, be it one that the transaction deleted. When they are too many, scans end
+    early and the operation fails. What is counted follows from the state alone, not from what a node has tidied up.
+
     After a Failure the transaction is of no more use: the key space is untouched, and `commit` must not be called.
     """
 
     def __init__(self, keyspace: Keyspace, sessions: Container[int]) -> None:
         self._keyspace = keyspace
         self._sessions = sessions
+        self._meter = Meter(VISITED_KEYS_MAX)
+        self._before = Metered(keyspace, self._meter)
         self._revision = keyspace.revision + 1
         self._changes: dict[bytes, Event] = {}  # in the order in which they were made
         self._created: list[bytes] = []  # keys that are new with this transaction, ascending
@@ -74,13 +89,15 @@ class Transaction:
 
     def scan(self, low: bytes, high: bytes | None) -> Iterator[KeyValue]:
         if not self._changes:
-            return self._keyspace.scan(low, high)
+            return self._before.scan(low, high)
         return self._scan_changed(low, high)
 
     def _scan_changed(self, low: bytes, high: bytes | None) -> Iterator[KeyValue]:
         start, stop = _span(self._created, low, high)
         before = (kv.key for kv in self._keyspace.scan(low, high))
         for key in merge(before, self._created[start:stop]):
+            if not self._meter.take():
+                return
             kv = self.get(key)
             if kv is not None:
                 yield kv
@@ -120,7 +137,7 @@ class Transaction:
 
     def _number(self, stem: bytes) -> bytes | Failure:
         """Returns the key with the next free number of its parent, and counts on."""
-        parent = stem[: stem.rfind(b"/") + 1]
+        parent = parent_of(stem)
         number = self._counters.get(parent)
         if number is None:
             number = self._keyspace.counters.get(parent, 0)
@@ -136,39 +153,68 @@ class Transaction:
 
     def delete_range(self, op: DeleteRange) -> DeleteResult | Failure:
         """Deletes keys in ascending order."""
+        low, high = bounds(op.selector)
+        gone: list[KeyValue] = []
         if op.selector.end is None:
             kv = self.get(op.selector.key)
-            gone = [] if kv is None else [kv]
-        else:
-            low, high = bounds(op.selector)
-            gone = [] if high is not None and low >= high else list(self.scan(low, high))
+            if kv is not None and self._meter.take():
+                gone = [kv]
+        elif high is None or low < high:
+            # Counting is quick: so many keys need not be walked to be refused.
+            if self.count(low, high) > self._meter.left:
+                return TOO_MUCH_WORK
+            gone = list(self.scan(low, high))
+        if self._meter.exceeded:
+            return TOO_MUCH_WORK
         for kv in gone:
             if kv.key in self._changes:
                 return _changed_twice(kv.key)
         for kv in gone:
             self._changes[kv.key] = Event(kv.key, None, kv, op.cause)
-        self._deleted.extend(kv.key for kv in gone)
-        self._deleted.sort()
+        # Only where the keys belong: sorting the whole would cost each small delete after a large one as much again.
+        start, stop = _span(self._deleted, low, high)
+        self._deleted[start:stop] = sorted((*self._deleted[start:stop], *(kv.key for kv in gone)))
         return DeleteResult(len(gone), tuple(gone) if op.prev_kv else ())
 
     def range(self, op: Range) -> RangeResult | Failure:
         """Reads keys as they are by now in the transaction, or as they were at an old revision."""
         if op.revision:
-            view = self._keyspace.at(op.revision)
+            view = self._at(op)
             if isinstance(view, Failure):
                 return view
             result = read_range(view, op, self._room)
         else:
             result = read_range(self, op, self._room)
-        used = sum(len(kv.key) + len(kv.value) for kv in result.kvs)
-        self._room = max(self._room - used - sum(map(len, result.children)), 0)
+        if self._meter.exceeded:
+            return TOO_MUCH_WORK
+        used = sum(map(size_of, result.kvs)) + sum(map(size_of, result.children))
+        self._room = max(self._room - used, 0)
         return result
+
+    def _at(self, op: Range) -> View | Failure:
+        """Returns the keys at the revision of a range.
+
+        In the past, counting may take a walk over all keys within the bounds, whatever the limit: they count in full.
+        """
+        view = self._keyspace.at(op.revision)
+        if isinstance(view, Failure):
+            return view
+        if view is self._keyspace:
+            return self._before
+        low, high = bounds(op.selector)
+        if op.selector.end is not None and (high is None or low < high):
+            left = self._meter.left
+            if not self._meter.take(self._keyspace.count_remembered(low, high, left)):
+                return TOO_MUCH_WORK
+        return view
 
     def txn(self, op: Txn) -> TxnResult | Failure:
         """Runs the branch that the compares choose. Nested deeper than DEPTH_MAX it must not be."""
         succeeded = True
         for compare in op.compares:
             answer = holds(self, compare)
+            if self._meter.exceeded:
+                return TOO_MUCH_WORK
             if isinstance(answer, Failure):
                 return answer
             if not answer:

@@ -15,6 +15,12 @@ from coordinator.state.commands import Compare, Operator, Range, Selector, Targe
 from coordinator.state.model import KeyValue
 from coordinator.state.results import Code, Failure, RangeResult
 
+KV_OVERHEAD_BYTES = 48
+CHILD_OVERHEAD_BYTES = 8
+"""What a key, or a child, takes in a message beyond its own bytes: three revision numbers and a session of up to ten
+bytes each, the tags of the fields and the lengths before them. Without it, many short keys make a message several
+times the size that was asked for."""
+
 
 class View(Protocol):
     """An ordered set of keys, each in one version. Bounds are [low, high); `high` None: no upper end."""
@@ -28,6 +34,45 @@ class View(Protocol):
     def count(self, low: bytes, high: bytes | None) -> int:
         """Returns how many keys `scan` would yield."""
         ...
+
+
+class Meter:
+    """Counts down the keys that one command may look at or change. Once exceeded, it stays so."""
+
+    __slots__ = ("left",)
+
+    def __init__(self, limit: int) -> None:
+        self.left = limit
+
+    @property
+    def exceeded(self) -> bool:
+        return self.left < 0
+
+    def take(self, count: int = 1) -> bool:
+        """Counts keys; False if they are more than were left."""
+        self.left = self.left - count if self.left >= 0 else -1
+        return self.left >= 0
+
+
+class Metered:
+    """A view whose scans count their keys, and end early when the meter is exceeded: what they gave is then void."""
+
+    def __init__(self, view: View, meter: Meter) -> None:
+        self._view = view
+        self._meter = meter
+
+    def get(self, key: bytes) -> KeyValue | None:
+        return self._view.get(key)
+
+    def scan(self, low: bytes, high: bytes | None) -> Iterator[KeyValue]:
+        take = self._meter.take
+        for kv in self._view.scan(low, high):
+            if not take():
+                return
+            yield kv
+
+    def count(self, low: bytes, high: bytes | None) -> int:
+        return self._view.count(low, high)
 
 
 def bounds(selector: Selector) -> tuple[bytes, bytes | None]:
@@ -51,12 +96,19 @@ def child_of(key: bytes, prefix: bytes, delimiter: bytes) -> bytes | None:
     return None if found < 0 else key[: found + len(delimiter)]
 
 
+def size_of(item: KeyValue | bytes) -> int:
+    """Returns the size of a key, or of a child, in bytes, as it is in a message."""
+    if isinstance(item, bytes):
+        return len(item) + CHILD_OVERHEAD_BYTES
+    return len(item.key) + len(item.value) + KV_OVERHEAD_BYTES
+
+
 def read_range(view: View, query: Range, size_bytes_max: int | None = None) -> RangeResult:
     """Returns what `query` selects in the view; its revision is the caller's to look at.
 
-    Keys, values and children of the result come to at most `size_bytes_max` bytes, except that one item is always
-    returned; `more` tells of those that were left out. Without a delimiter the work is in proportion to the items
-    returned (see `View.count` for the rest); with one, to all items that match.
+    The items of the result come to at most `size_bytes_max` bytes (see `size_of`), except that one is always returned;
+    `more` tells of those that were left out. Without a delimiter the work is in proportion to the items returned (see
+    `View.count` for the rest); with one, to all items that match, but not to the keys below each child.
     """
     if query.selector.end is None and not (query.delimiter or query.start_after):
         return _read_one(view, query)
@@ -78,7 +130,7 @@ def read_range(view: View, query: Range, size_bytes_max: int | None = None) -> R
     else:
         size = 0
         for kv in page:
-            size += len(kv.key) if query.keys_only else len(kv.key) + len(kv.value)
+            size += size_of(kv) - (len(kv.value) if query.keys_only else 0)
             if size > size_bytes_max and kvs:
                 break
             kvs.append(kv)
@@ -156,7 +208,7 @@ class _Page:
         if isinstance(item, KeyValue) and self._keys_only:
             item = _without_value(item)
         taken = len(self.kvs) + len(self.children)
-        self._size += len(item) if isinstance(item, bytes) else len(item.key) + len(item.value)
+        self._size += size_of(item)
         if taken == self._limit or (
             self._size_max is not None and self._size > self._size_max and taken
         ):
@@ -193,7 +245,10 @@ _MEANINGLESS = Failure(
 
 
 def holds(view: View, compare: Compare) -> bool | Failure:
-    """Returns whether a compare holds in the view; a Failure if it has no meaning."""
+    """Returns whether a compare holds in the view; a Failure if it has no meaning.
+
+    Over a range, the first key that decides it is the last one looked at.
+    """
     operand, holds_for = compare.operand, _OPERATORS[compare.operator]
     if compare.target is Target.EXISTS:
         if operand not in (0, 1) or compare.operator > Operator.NOT_EQUAL:

@@ -279,6 +279,7 @@ async def test_what_crosses_a_limit_is_refused(small_face: Face) -> None:
     await put(face, "/q/", sequence=True)
     await put(face, "/r/", sequence=True)
     assert (await refused(put(face, "/s/", sequence=True)))[0] == exhausted
+    assert (await put(face, "/q/", sequence=True)).key == b"/q/0000000001"
 
 
 async def test_a_large_range_comes_in_pages(small_face: Face) -> None:

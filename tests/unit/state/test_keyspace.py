@@ -165,3 +165,41 @@ def test_sessions_own_keys() -> None:
     change(keyspace, (b"c", None))
     assert (keyspace.key_count_of(7), keyspace.key_count_of(8)) == (0, 1)
     assert list(keyspace.owners()) == [8]
+
+
+def test_remembered_keys_are_live_or_gone_since_compaction() -> None:
+    keyspace = Keyspace()
+    change(keyspace, *((b"%d" % number, b"") for number in range(6)))
+    change(keyspace, (b"1", None), (b"2", None))
+    change(keyspace, (b"3", None))
+    assert keyspace.count_remembered(b"", None, 100) == 6
+    assert keyspace.count_remembered(b"1", b"3", 100) == 2
+    assert keyspace.count_remembered(b"", None, 3) == 4
+    assert keyspace.compact(3) is None
+    # Keys 1 and 2 are gone for good, but still lie about: freeing them is all the same to the reader, and to tidy.
+    assert keyspace.count_remembered(b"1", b"3", 100) == 0
+    assert keyspace.count_remembered(b"", None, 100) == 4
+    assert at(keyspace, 3) == {b"0": b"", b"3": b"", b"4": b"", b"5": b""}
+    while keyspace.tidy(1):
+        pass
+    assert keyspace.count_remembered(b"", None, 100) == 4
+    assert at(keyspace, 3) == {b"0": b"", b"3": b"", b"4": b"", b"5": b""}
+
+
+def test_counting_in_the_past_leaves_large_revisions_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few keys are looked at one by one, however many others changed since."""
+    keyspace = Keyspace()
+    change(keyspace, (b"a", b""), (b"b", b""))
+    change(keyspace, *((b"x%d" % number, b"") for number in range(1000)))
+    past = keyspace.at(2)
+    assert isinstance(past, Past)
+    seen: list[bytes] = []
+    get = Past.get
+
+    def watched(self: Past, key: bytes) -> KeyValue | None:
+        seen.append(key)
+        return get(self, key)
+
+    monkeypatch.setattr(Past, "get", watched)
+    assert past.count(b"a", b"c") == 2
+    assert seen == [b"a", b"b"]

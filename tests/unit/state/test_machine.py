@@ -151,6 +151,20 @@ def test_evaluate_bounds_the_depth(machine: StateMachine) -> None:
     assert isinstance(result, Failure) and result.code is Code.UNDECODABLE
 
 
+def test_sequence_parents(machine: StateMachine) -> None:
+    do(machine, Write(Put(b"q/a-", b"", sequence=True)), Write(Put(b"r/a", b"")))
+    for key, counted in (
+        (b"q/", True),
+        (b"q/b", True),
+        (b"q/b/", False),
+        (b"r/a", False),
+        (b"q", False),
+    ):
+        assert machine.has_sequence_parent(key) is counted
+    do(machine, Write(Put(b"q", b"", sequence=True)))
+    assert machine.has_sequence_parent(b"any")
+
+
 def test_compact(machine: StateMachine) -> None:
     assert do(machine, Compact(2)) == [(3, Done())]
     assert (machine.compacted_revision, machine.history_size) == (2, 1)

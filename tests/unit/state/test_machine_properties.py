@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from coordinator.state import commands
+from coordinator.state import commands, sessions, transaction
 from coordinator.state.commands import (
     Command,
     LeaderElected,
@@ -23,6 +23,7 @@ from coordinator.state.commands import (
 from coordinator.state.machine import StateMachine
 from coordinator.state.model import Batch
 from coordinator.state.results import Applied, Code, Failure, Result
+from coordinator.state.view import size_of
 from tests.unit.state.oracle import Oracle
 from tests.unit.state.workload import PROLOGUE, Workload, bundle, command_lists, ranges
 
@@ -156,6 +157,21 @@ def entries(seed: int, length: int) -> Iterator[bytes]:
 @examples(80)
 @given(seeds, lengths, st.integers(0, 60))
 def test_restart_and_tidiness_are_not_seen(seed: int, length: int, cut: int) -> None:
+    check_restart_and_tidiness(seed, length, cut)
+
+
+@examples(120)
+@given(seeds, lengths, st.integers(0, 60), st.integers(1, 12), st.integers(5, 200))
+def test_bounds_are_the_same_after_restarts_and_tidying(
+    seed: int, length: int, cut: int, visited_keys_max: int, results_size_bytes_max: int
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(transaction, "VISITED_KEYS_MAX", visited_keys_max)
+        patch.setattr(sessions, "RESULTS_SIZE_BYTES_MAX", results_size_bytes_max)
+        check_restart_and_tidiness(seed, length, cut)
+
+
+def check_restart_and_tidiness(seed: int, length: int, cut: int) -> None:
     whole, parted = StateMachine(), StateMachine()
     for index, entry in enumerate(entries(seed, length)):
         if index == cut:
@@ -189,7 +205,7 @@ def assert_applied_equal(one: Applied, other: Applied) -> None:
 
 
 @examples(120)
-@given(seeds, st.integers(10, 40), ranges, st.integers(0, 30))
+@given(seeds, st.integers(10, 40), ranges, st.integers(0, 300))
 def test_pages_add_up(seed: int, length: int, query: Range, size_bytes_max: int) -> None:
     machine = StateMachine()
     for entry in entries(seed, length):
@@ -208,7 +224,7 @@ def test_pages_add_up(seed: int, length: int, query: Range, size_bytes_max: int)
         children += page.children
         more = page.more
         names = [kv.key for kv in page.kvs] + list(page.children)
-        size = sum(map(len, names)) + sum(len(kv.value) for kv in page.kvs)
+        size = sum(map(size_of, page.kvs)) + sum(map(size_of, page.children))
         assert size <= size_bytes_max or len(names) == 1
         assert names or not more
         if more:

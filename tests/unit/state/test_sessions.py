@@ -1,9 +1,14 @@
 from __future__ import annotations
 
 from coordinator.state.commands import RequestId
-from coordinator.state.model import Session
-from coordinator.state.results import Code, Done, Failure
-from coordinator.state.sessions import RESULTS_MAX, Requests, Sessions
+from coordinator.state.model import KeyValue, Session
+from coordinator.state.results import Code, Done, Failure, PutResult
+from coordinator.state.sessions import (
+    RESULTS_MAX,
+    RESULTS_SIZE_BYTES_MAX,
+    Requests,
+    Sessions,
+)
 
 
 def session(id: int) -> Session:
@@ -29,7 +34,7 @@ def test_sessions_are_listed_in_order() -> None:
 def test_request_is_admitted_once() -> None:
     requests = Requests()
     assert requests.admit(RequestId(1, 1)) is None
-    requests.results[1] = (7, Done())
+    requests.keep(1, 7, Done())
     assert requests.admit(RequestId(1, 1)) == (7, Done())
     assert requests.admit(RequestId(1, 2)) is None
 
@@ -37,7 +42,7 @@ def test_request_is_admitted_once() -> None:
 def test_acknowledged_results_are_forgotten() -> None:
     requests = Requests()
     for sequence in (3, 1, 2, 900):
-        requests.results[sequence] = (sequence, Done())
+        requests.keep(sequence, sequence, Done())
     assert requests.admit(RequestId(1, 3, 3)) == (3, Done())
     assert sorted(requests.results) == [3, 900]
     assert refused(requests.admit(RequestId(1, 2, 0))) is Code.REQUEST_FORGOTTEN
@@ -49,7 +54,7 @@ def test_acknowledged_results_are_forgotten() -> None:
 
 def test_acknowledging_far_ahead_takes_no_time() -> None:
     requests = Requests()
-    requests.results[1] = (1, Done())
+    requests.keep(1, 1, Done())
     assert requests.admit(RequestId(1, 2**63, 2**63)) is None
     assert (requests.floor, requests.results) == (2**63, {})
 
@@ -58,16 +63,39 @@ def test_window_is_bounded() -> None:
     requests = Requests()
     for sequence in range(1, RESULTS_MAX + 1):
         assert requests.admit(RequestId(1, sequence)) is None
-        requests.results[sequence] = (1, Done())
+        requests.keep(sequence, 1, Done())
     assert refused(requests.admit(RequestId(1, RESULTS_MAX + 1))) is Code.REQUEST_WINDOW
     assert requests.admit(RequestId(1, 5)) == (1, Done())
     assert requests.admit(RequestId(1, RESULTS_MAX + 1, 2)) is None
 
 
+def test_size_of_results_is_bounded() -> None:
+    half = PutResult(b"a", KeyValue(b"a", b"x" * (RESULTS_SIZE_BYTES_MAX // 2), 2, 2, 1, 0))
+    requests = Requests()
+    for sequence in (1, 2):
+        assert requests.admit(RequestId(1, sequence)) is None
+        requests.keep(sequence, 2, half)
+    assert requests.size_bytes > RESULTS_SIZE_BYTES_MAX
+    assert refused(requests.admit(RequestId(1, 3))) is Code.REQUEST_WINDOW
+    assert requests.admit(RequestId(1, 2)) == (2, half)
+    assert requests.admit(RequestId(1, 3, 2)) is None
+
+
+def test_size_of_results_is_counted_down() -> None:
+    requests = Requests()
+    for sequence in (1, 2, 3, 4, 900):
+        requests.keep(sequence, 1, Done())
+    assert requests.size_bytes % 5 == 0 < requests.size_bytes
+    one = requests.size_bytes // 5
+    for acknowledged_below, left in ((3, 3), (4, 2), (500, 1), (901, 0)):
+        requests.admit(RequestId(1, 901, acknowledged_below))
+        assert (len(requests.results), requests.size_bytes) == (left, left * one)
+
+
 def test_requests_end_with_their_session() -> None:
     sessions = Sessions()
     sessions.open(session(1))
-    sessions.requests(1).results[1] = (1, Done())
+    sessions.requests(1).keep(1, 1, Done())
     sessions.end(1)
     sessions.open(session(1))
     assert sessions.requests(1).admit(RequestId(1, 1)) is None
@@ -76,9 +104,10 @@ def test_requests_end_with_their_session() -> None:
 def test_copy_is_left_alone() -> None:
     sessions = Sessions()
     sessions.open(session(1))
-    sessions.requests(1).results[1] = (1, Done())
+    sessions.requests(1).keep(1, 1, Done())
     copy = sessions.copy()
     sessions.requests(1).admit(RequestId(1, 9, 9))
     sessions.open(session(2))
     ((only, requests),) = copy
     assert (only.id, requests.floor, list(requests.results)) == (1, 0, [1])
+    assert requests.size_bytes > 0 == sessions.requests(1).size_bytes

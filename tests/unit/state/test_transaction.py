@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -26,7 +27,13 @@ from coordinator.state.results import (
     RangeResult,
     TxnResult,
 )
-from coordinator.state.transaction import SEQUENCE_MAX, Transaction, nests_too_deep
+from coordinator.state.transaction import (
+    SEQUENCE_MAX,
+    VISITED_KEYS_MAX,
+    Transaction,
+    nests_too_deep,
+)
+from coordinator.state.view import CHILD_OVERHEAD_BYTES, KV_OVERHEAD_BYTES
 
 ALL = Selector(b"", b"")
 
@@ -265,7 +272,7 @@ def test_history_can_be_read_on_the_way(store: Store) -> None:
 def test_ranges_of_a_transaction_share_a_size(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "RANGES_SIZE_BYTES_MAX", 25)
+    monkeypatch.setattr(module, "RANGES_SIZE_BYTES_MAX", 2 * (10 + KV_OVERHEAD_BYTES) + 5)
     for name in (b"a", b"b", b"c"):
         store.run(Put(name, b"123456789"))
     result = store.run(do(Range(ALL), Range(ALL), Range(ALL, count_only=True)))
@@ -274,6 +281,105 @@ def test_ranges_of_a_transaction_share_a_size(
         (1, True, 3),
         (0, False, 3),
     ]
+
+
+def test_children_share_the_size_as_well(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "RANGES_SIZE_BYTES_MAX", 2 * (2 + CHILD_OVERHEAD_BYTES) + 5)
+    for name in (b"a/", b"b/", b"c/"):
+        store.run(Put(name, b""))
+    query = Range(ALL, delimiter=b"/")
+    result = store.run(do(query, query))
+    assert [len(r.children) for r in result.responses] == [2, 1]
+
+
+# --- how much one command may look at -----------------------------------------------------------
+
+
+@pytest.fixture
+def ten(store: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """A store of ten keys, the last of them new in revision 11, where one command may visit twelve."""
+    monkeypatch.setattr(module, "VISITED_KEYS_MAX", 12)
+    for number in range(10):
+        store.run(Put(b"%d" % number, b"", 1))
+    return store
+
+
+NONE = Compare(ALL, Operator.GREATER, Target.VERSION, 0)  # holds, after a look at every key
+TEN = Selector(b"0", b":")
+THREE = Selector(b"0", b"3")
+
+
+@pytest.mark.parametrize(
+    "op",
+    [
+        Txn((NONE, NONE)),
+        Txn((NONE, Compare(THREE, Operator.GREATER, Target.VERSION, 0))),
+        do(Range(ALL), Range(THREE)),
+        do(Txn((NONE,)), Range(THREE)),
+        Txn((NONE,), (DeleteRange(THREE),)),
+        do(DeleteRange(Selector(b"0", b"9")), Range(ALL, limit=1)),
+        do(DeleteRange(TEN), Txn((Compare(TEN, Operator.EQUAL, Target.EXISTS, 0),))),
+        do(Range(ALL), *(DeleteRange(Selector(b"%d" % number)) for number in range(3))),
+        do(Range(ALL), Range(THREE, delimiter=b"/", count_only=True)),
+        do(Range(ALL), Range(THREE, revision=11)),
+        do(Range(ALL), Range(THREE, revision=5)),
+        do(Range(ALL, revision=5, limit=1), Range(THREE)),
+    ],
+)
+def test_too_much_work(ten: Store, op: Op) -> None:
+    ten.refuses(op, Code.TOO_MUCH_WORK, VISITED_KEYS_MAX)
+    ten.refuses(do(Put(b"x", b""), op), Code.TOO_MUCH_WORK, VISITED_KEYS_MAX)
+
+
+@pytest.mark.parametrize(
+    "op",
+    [
+        Txn((NONE, Compare(Selector(b"0", b"2"), Operator.GREATER, Target.VERSION, 0))),
+        Txn((*[Compare(ALL, Operator.EQUAL, Target.EXISTS, 1)] * 12,)),
+        do(*[Range(ALL, limit=3)] * 4),
+        do(*[Range(ALL, count_only=True)] * 50),
+        do(*[Range(Selector(b"1"))] * 50, *[Range(Selector(b"1"), revision=5)] * 50),
+        do(Range(ALL), DeleteRange(Selector(b"0", b"2"))),
+        do(Range(ALL, revision=5), Range(Selector(b"0", b"2"))),
+        do(Range(ALL, revision=11), Range(Selector(b"0", b"2"))),
+        DeleteRange(ALL, prev_kv=True),
+    ],
+)
+def test_just_as_much_work_as_may_be(ten: Store, op: Op) -> None:
+    assert not isinstance(ten.run(op), Failure)
+
+
+def test_delete_of_too_many_keys_is_refused_without_a_walk(
+    ten: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(10):
+        ten.run(Put(b"x%d" % number, b""))
+
+    def walk(*_: object) -> Iterator[KeyValue]:
+        raise AssertionError("the keys are walked")
+
+    monkeypatch.setattr(Keyspace, "scan", walk)
+    result = ten.run(DeleteRange(ALL))
+    assert isinstance(result, Failure) and result.code is Code.TOO_MUCH_WORK
+    result = ten.run(do(Range(Selector(b"0")), DeleteRange(ALL)))
+    assert isinstance(result, Failure) and result.code is Code.TOO_MUCH_WORK
+
+
+def test_keys_gone_count_the_same_whatever_was_tidied(ten: Store) -> None:
+    """Keys that are gone, but not from history, count in the past; those that wait for tidy don't."""
+    ten.run(DeleteRange(Selector(b"0", b"5")))
+    ten.run(DeleteRange(Selector(b"5", b"8")))
+    assert ten.keyspace.revision == 13
+    for number in range(4):
+        ten.run(Put(b"a%d" % number, b""))
+    ten.refuses(do(Range(ALL, revision=12)), Code.TOO_MUCH_WORK, VISITED_KEYS_MAX)
+    ten.keyspace.compact(12)
+    for _ in range(2):
+        result = ten.run(do(Range(ALL, revision=12), Range(THREE)))
+        assert len(result.responses[0].kvs) == 5
+        ten.refuses(do(Range(ALL, revision=12), Range(ALL)), Code.TOO_MUCH_WORK, VISITED_KEYS_MAX)
+        while ten.keyspace.tidy(1):
+            pass
 
 
 def test_depth() -> None:

@@ -6,7 +6,19 @@ from coordinator.state.commands import Compare, Operator, Range, Selector, Targe
 from coordinator.state.keyspace import Keyspace
 from coordinator.state.model import Event, KeyValue
 from coordinator.state.results import Code, Failure, RangeResult
-from coordinator.state.view import bounds, child_of, holds, prefix_end, read_range
+from coordinator.state.view import (
+    CHILD_OVERHEAD_BYTES,
+    KV_OVERHEAD_BYTES,
+    Meter,
+    Metered,
+    bounds,
+    child_of,
+    holds,
+    prefix_end,
+    read_range,
+    size_of,
+)
+from coordinator_client.pb import common_pb2, kv_pb2
 
 ALL = Selector(b"", b"")
 
@@ -96,10 +108,34 @@ def test_size_ends_a_page_early_but_not_empty(keyspace: Keyspace) -> None:
     query = Range(Selector(b"/a", b""))
     assert names(read_range(keyspace, query, 0)) == [b"/a"]
     # /a with its value takes 4 bytes, /a/1 takes 6.
-    assert names(read_range(keyspace, query, 9)) == [b"/a"]
-    result = read_range(keyspace, query, 10)
+    size = 4 + 6 + 2 * KV_OVERHEAD_BYTES
+    assert names(read_range(keyspace, query, size - 1)) == [b"/a"]
+    result = read_range(keyspace, query, size)
     assert (names(result), result.more, result.count) == ([b"/a", b"/a/1"], True, 8)
-    assert len(read_range(keyspace, Range(Selector(b"/a", b""), keys_only=True), 6).kvs) == 2
+    query = Range(Selector(b"/a", b""), keys_only=True)
+    assert len(read_range(keyspace, query, size - 4).kvs) == 2
+    assert len(read_range(keyspace, query, size - 5).kvs) == 1
+
+
+def test_sizes_are_those_of_messages() -> None:
+    """What fits by its size fits on the wire: as many short keys as large numbers make them."""
+    number = 2**40
+    kv = KeyValue(b"a", b"", number, number, number, 2**63 - 1)
+    message = kv_pb2.RangeResponse(
+        kvs=[
+            common_pb2.KeyValue(
+                key=kv.key,
+                create_revision=number,
+                mod_revision=number,
+                version=number,
+                session=kv.session,
+            )
+        ]
+        * 1000
+    )
+    assert message.ByteSize() <= 1000 * size_of(kv)
+    message = kv_pb2.RangeResponse(children=[b"a/"] * 1000)
+    assert message.ByteSize() <= 1000 * size_of(b"a/")
 
 
 def test_children_of_a_path(keyspace: Keyspace) -> None:
@@ -132,10 +168,24 @@ def test_pages_of_children(keyspace: Keyspace) -> None:
 
 def test_children_count_towards_the_size(keyspace: Keyspace) -> None:
     query = Range(Selector(b"/", b"0"), delimiter=b"/")
-    result = read_range(keyspace, query, 4 + 3)
+    size = 4 + 3 + KV_OVERHEAD_BYTES + CHILD_OVERHEAD_BYTES
+    result = read_range(keyspace, query, size)
     assert (names(result), result.children, result.more) == ([b"/a"], (b"/a/",), True)
-    result = read_range(keyspace, query, 4 + 2)
+    result = read_range(keyspace, query, size - 1)
     assert (names(result), result.children, result.more) == ([b"/a"], (), True)
+
+
+@pytest.mark.parametrize("count_only", [False, True])
+def test_keys_below_a_child_are_leapt_over(count_only: bool) -> None:
+    keyspace = Keyspace()
+    for child in (b"/p/a/", b"/p/b/", b"/p/c/"):
+        revision = keyspace.revision + 1
+        kvs = [KeyValue(b"%s%03d" % (child, n), b"", revision, revision, 1, 0) for n in range(200)]
+        keyspace.commit(tuple(Event(kv.key, kv, None) for kv in kvs))
+    meter = Meter(1000)
+    query = Range(Selector(b"/p/", b"/p0"), delimiter=b"/", count_only=count_only, limit=1)
+    assert read_range(Metered(keyspace, meter), query).count == 3
+    assert meter.left == 1000 - 3
 
 
 # --- compares ---------------------------------------------------------------------------------
@@ -165,6 +215,33 @@ def test_compare_of_a_range_asks_every_key(keyspace: Keyspace) -> None:
     assert holds(keyspace, Compare(selector, Operator.GREATER, Target.MOD_REVISION, 4)) is False
     assert holds(keyspace, Compare(selector, Operator.EQUAL, Target.VALUE, b"12")) is True
     assert holds(keyspace, Compare(ALL, Operator.EQUAL, Target.VALUE, b"1")) is False
+
+
+@pytest.mark.parametrize(
+    ("operator", "target", "operand", "visited"),
+    [
+        (Operator.EQUAL, Target.EXISTS, 1, 1),
+        (Operator.EQUAL, Target.VALUE, b"other", 1),
+        (Operator.LESS, Target.MOD_REVISION, 2, 1),
+        (Operator.LESS, Target.MOD_REVISION, 5, 4),
+        (Operator.EQUAL, Target.VERSION, 1, 9),
+    ],
+)
+def test_first_key_that_decides_is_the_last(
+    keyspace: Keyspace, operator: Operator, target: Target, operand: bytes | int, visited: int
+) -> None:
+    meter = Meter(100)
+    holds(Metered(keyspace, meter), Compare(ALL, operator, target, operand))
+    assert 100 - meter.left == visited
+
+
+def test_meter_stays_exceeded(keyspace: Keyspace) -> None:
+    meter = Meter(9)
+    view = Metered(keyspace, meter)
+    assert len(list(view.scan(b"", None))) == 9
+    assert not meter.exceeded and meter.take(0)
+    assert list(view.scan(b"", None)) == []
+    assert meter.exceeded and not meter.take(0)
 
 
 @pytest.mark.parametrize("selector", [Selector(b"x"), Selector(b"x", b"z"), Selector(b"z", b"x")])
