@@ -32,7 +32,7 @@ class MemberFolder:
         """Makes the folder if need be and locks it. Raises ConfigError."""
         self.path = path
         try:
-            path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _make_folder(path)
             self._lock = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             reason = error.strerror or str(error)
@@ -93,3 +93,11 @@ class MemberFolder:
         disk.sync(aside)
         disk.rename(aside, IDENTITY)
         disk.sync_folder()
+
+
+def _make_folder(path: Path) -> None:
+    """Makes the folder and those above it, each durably before the next: else a power loss could take all away."""
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    for folder in reversed(missing):
+        folder.mkdir(exist_ok=True, mode=0o700 if folder == path else 0o777)
+        LocalDisk(folder.parent).sync_folder()

@@ -107,6 +107,11 @@ class Consensus(Protocol):
         """True while an fsync of this member's journal is under way: let proposals gather until ready_to_propose."""
         ...
 
+    @property
+    def stopped(self) -> bool:
+        """True once it takes no part any more: it was stopped, or failed."""
+        ...
+
     async def start(self) -> None:
         """Recovers from disk (calling `restore` and `apply`), binds the listener and begins to take part.
 
@@ -130,7 +135,7 @@ class Consensus(Protocol):
         """As a leader: asks a quorum, after this call, whether this member still leads.
 
         Returns the term that was confirmed, or None if leadership was lost or the quorum did not answer in time.
-        All calls that wait share one probe.
+        All calls that wait share one probe. Gives way to the loop at least once, whatever the answer.
         """
         ...
 
@@ -138,6 +143,7 @@ class Consensus(Protocol):
         """Returns True once all that was committed before the call is applied here (ReadIndex, Ongaro 2014, 6.4).
 
         Works on any member; False if no leader could be confirmed in time. All calls that wait share one probe.
+        Gives way to the loop at least once, whatever the answer.
         """
         ...
 

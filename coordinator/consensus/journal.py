@@ -270,8 +270,12 @@ class Journal:
         self._sequence = sequence
         position = 0
         while position < len(payload):
+            if position + _RECORD.size > len(payload):
+                raise damage(name, offset, "its last record is cut short")
             kind, index, term, size = _RECORD.unpack_from(payload, position)
             position += _RECORD.size
+            if size > len(payload) - position:
+                raise damage(name, offset, "its last record is cut short")
             self._replay_record(
                 name, offset, kind, index, term, payload[position : position + size]
             )

@@ -17,6 +17,7 @@ import msgspec
 import zstandard
 
 from coordinator.config import KIB, MIB
+from coordinator.consensus.codec import Count
 from coordinator.consensus.disk import Disk
 from coordinator.errors import DamageError
 
@@ -37,8 +38,8 @@ _INCOMING = "snapshot.incoming"
 class Description(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """What a snapshot is of."""
 
-    index: int
-    term: int
+    index: Count
+    term: Count
     members: tuple[tuple[int, str, str], ...]
     """(id, name, address) of each, as of `index`."""
 
@@ -167,7 +168,7 @@ class SnapshotStore:
         if trailer != _TRAILER.pack(_TRAILER_MAGIC, digest.digest()):
             raise _damage(name, "its checksum is wrong")
         magic, version, about_size = _HEADER.unpack(self._disk.read(name, 0, _HEADER.size))
-        if magic != _MAGIC or about_size > _DESCRIPTION_SIZE_BYTES_MAX:
+        if magic != _MAGIC or about_size > min(_DESCRIPTION_SIZE_BYTES_MAX, body - _HEADER.size):
             raise _damage(name, "it does not begin like a snapshot")
         if version != FORMAT_VERSION:
             raise DamageError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 from coordinator.consensus.engine.core import Core
 from coordinator.consensus.interface import Application, Capture
@@ -42,6 +43,8 @@ class Compaction:
         self._changed = changed
         self._failed = failed
         self._members = tuple((peer.id, peer.name, peer.address) for peer in config.peers)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="snapshot")
+        """Its own: what else runs on threads must not hold a snapshot up, and a large one must not hold that up."""
         self._cancelled = threading.Event()
         self._size_floor = 0
         """The smallest size of the journal since the last snapshot."""
@@ -84,16 +87,19 @@ class Compaction:
         self._cancelled.set()
         if self._writing is not None:
             await asyncio.wait([self._writing])
+        self._thread.shutdown(wait=False)
 
     async def _write(self, description: Description, capture: Capture) -> None:
+        loop = asyncio.get_running_loop()
         try:
-            snapshot = await asyncio.to_thread(
-                lambda: self._store.write(description, capture.encode(), self._cancelled)
+            snapshot = await loop.run_in_executor(
+                self._thread,
+                lambda: self._store.write(description, capture.encode(), self._cancelled),
             )
             if snapshot.index >= self.newest_index:
                 self.newest = snapshot
                 self._shorten_journal(snapshot.index)
-            await asyncio.to_thread(self._store.remove_older, snapshot)
+            await loop.run_in_executor(self._thread, self._store.remove_older, snapshot)
         except SnapshotCancelled:
             return
         except Exception as error:

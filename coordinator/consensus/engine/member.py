@@ -99,6 +99,10 @@ class Engine:
     def busy(self) -> bool:
         return self._running and self._durability.syncing
 
+    @property
+    def stopped(self) -> bool:
+        return self._stopped or self.failure is not None
+
     async def start(self) -> None:
         check_release()
         storage = self._storage = Storage(self.config, self._disk)
@@ -144,7 +148,8 @@ class Engine:
         return index
 
     async def confirm(self, timeout_s: float) -> int | None:
-        if not self._running:
+        if not self._running or not self._core.leading:
+            await asyncio.sleep(0)  # who asks again and again must not keep the loop from turning
             return None
         waiter = self._reads.add_confirmation()
         self._driver.kick()
@@ -156,6 +161,7 @@ class Engine:
 
     async def read_barrier(self, timeout_s: float) -> bool:
         if not self._running:
+            await asyncio.sleep(0)  # as in `confirm`
             return False
         waiter = self._reads.add_read()
         self._driver.kick()
@@ -240,7 +246,7 @@ class Engine:
 
     @property
     def _running(self) -> bool:
-        return self._assembled and not self._stopped and self.failure is None
+        return self._assembled and not self.stopped
 
     def _recover(self, storage: Storage) -> None:
         """Brings the application to where it was."""
@@ -315,7 +321,7 @@ class Engine:
         reported = (status.role, status.term, status.leader)
         if reported != self._reported:
             self._reported = reported
-            _log.info("term %d: %s, leader %s", status.term, status.role.value, status.leader)
+            _log.debug("term %d: %s, leader %s", status.term, status.role.value, status.leader)
             self._application.leadership_changed(status)
 
     def _note_sync(self) -> None:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from coordinator.consensus.codec import Message, Probe, ReadReply, ReadRequest
 from coordinator.consensus.engine.core import Core
@@ -20,6 +21,9 @@ from coordinator.consensus.engine.durability import Send
 
 _REQUESTS_MAX = 16
 """Questions of one follower that wait for the next probe; it asks one at a time, and again when it hears nothing."""
+
+_SWEEP_MIN = 64
+"""So many futures are kept without a look at how many of them are done."""
 
 Waiter = asyncio.Future[bool]
 _T = TypeVar("_T")
@@ -48,6 +52,29 @@ class _Inquiry:
     reads: list[Waiter]
 
 
+class _Gathering(Generic[_T]):
+    """Futures that wait for the next question. Those given up are dropped before they outnumber the others."""
+
+    def __init__(self) -> None:
+        self._futures: list[asyncio.Future[_T]] = []
+        self._sweep_above = _SWEEP_MIN
+
+    def __len__(self) -> int:
+        return len(self._futures)
+
+    def add(self, futures: Iterable[asyncio.Future[_T]]) -> None:
+        self._futures += futures
+        if len(self._futures) > self._sweep_above:
+            self._futures = [future for future in self._futures if not future.done()]
+            self._sweep_above = max(_SWEEP_MIN, 2 * len(self._futures))
+
+    def take(self) -> list[asyncio.Future[_T]]:
+        """Removes all and returns those that still wait."""
+        futures, self._futures = self._futures, []
+        self._sweep_above = _SWEEP_MIN
+        return [future for future in futures if not future.done()]
+
+
 class Reads:
     """Read barriers and confirmations of leadership."""
 
@@ -56,27 +83,30 @@ class Reads:
         self._core = core
         self._send = send
         self._retry_s = retry_s
-        self._rounds = itertools.count(1)
-        self._reads: list[Waiter] = []
-        self._confirmations: list[asyncio.Future[int | None]] = []
+        # An answer to a question of this member's last run must not pass for one of this run. The numbers
+        # have 62 bits on the wire; half of them are left to count in.
+        self._rounds = itertools.count(secrets.randbits(61))
+        self._reads: _Gathering[bool] = _Gathering()
+        self._confirmations: _Gathering[int | None] = _Gathering()
         self._requests: list[tuple[int, int]] = []
         self._probe: _Probe | None = None
         self._probed_at = 0.0
         self._inquiry: _Inquiry | None = None
         self._ready: list[tuple[int, int, Waiter]] = []
+        self._sweep_ready_above = _SWEEP_MIN
         self._order = itertools.count()
 
     def add_read(self) -> Waiter:
         """A future that becomes True when all that is committed now is applied here, False if the engine ends."""
         waiter: Waiter = asyncio.get_running_loop().create_future()
-        self._reads.append(waiter)
+        self._reads.add([waiter])
         return waiter
 
     def add_confirmation(self) -> asyncio.Future[int | None]:
         """A future that becomes the term in which this leader was confirmed, or None when it leads no more."""
         waiter: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
         if self._core.leading:
-            self._confirmations.append(waiter)
+            self._confirmations.add([waiter])
         else:
             waiter.set_result(None)
         return waiter
@@ -101,11 +131,10 @@ class Reads:
         """Reads go on with the next leader; confirmations can't."""
         probe, self._probe = self._probe, None
         if probe is not None:
-            self._reads += probe.reads
-            self._confirmations += probe.confirmations
-        for confirmation in self._confirmations:
+            self._reads.add(probe.reads)
+            self._confirmations.add(probe.confirmations)
+        for confirmation in self._confirmations.take():
             _resolve(confirmation, None)
-        self._confirmations = []
         self._requests = []
 
     def peer_lost(self, member: int) -> None:
@@ -117,9 +146,9 @@ class Reads:
         """Ends everything that waits."""
         self.leadership_ends()
         self._recall_inquiry()
-        for waiter in [*self._reads, *(waiter for _, _, waiter in self._ready)]:
+        for waiter in [*self._reads.take(), *(waiter for _, _, waiter in self._ready)]:
             _resolve(waiter, False)
-        self._reads, self._ready = [], []
+        self._ready = []
 
     def take_request(self, member: int, round_: int) -> None:
         """A follower asks; a member that does not lead is silent, for the follower will learn who does."""
@@ -142,8 +171,7 @@ class Reads:
     def _ask_members(self) -> None:
         if not self._core.term_opened:
             return
-        reads, confirmations = _waiting(self._reads), _waiting(self._confirmations)
-        self._reads, self._confirmations = [], []
+        reads, confirmations = self._reads.take(), self._confirmations.take()
         requests, self._requests = self._requests, []
         if not reads and not confirmations and not requests:
             return
@@ -174,6 +202,10 @@ class Reads:
         for waiter in reads:
             heapq.heappush(self._ready, (index, next(self._order), waiter))
         self.release()
+        if len(self._ready) > self._sweep_ready_above:
+            self._ready = [ready for ready in self._ready if not ready[2].done()]
+            heapq.heapify(self._ready)
+            self._sweep_ready_above = max(_SWEEP_MIN, 2 * len(self._ready))
 
     def _ask_leader(self) -> None:
         core, inquiry = self._core, self._inquiry
@@ -182,27 +214,21 @@ class Reads:
         ):
             self._recall_inquiry()
         if self._inquiry is not None or core.leader is None or core.leader == core.this:
-            self._reads = _waiting(self._reads)
             return
-        reads = _waiting(self._reads)
-        self._reads = []
+        reads = self._reads.take()
         if not reads:
             return
         inquiry = _Inquiry(next(self._rounds), core.leader, core.now(), reads)
         if self._send(inquiry.leader, ReadRequest(inquiry.round)):
             self._inquiry = inquiry
         else:
-            self._reads = reads
+            self._reads.add(reads)
 
     def _recall_inquiry(self) -> None:
         """Those who wait for an answer of the leader will ask again."""
         if self._inquiry is not None:
-            self._reads = self._inquiry.reads + self._reads
+            self._reads.add(self._inquiry.reads)
             self._inquiry = None
-
-
-def _waiting(waiters: list[asyncio.Future[_T]]) -> list[asyncio.Future[_T]]:
-    return [waiter for waiter in waiters if not waiter.done()]
 
 
 def _resolve(waiter: asyncio.Future[_T], result: _T) -> None:

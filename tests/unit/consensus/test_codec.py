@@ -86,6 +86,22 @@ def test_junk_is_a_codec_error_or_a_message(junk: bytes) -> None:
     assert isinstance(message, Message)
 
 
+@pytest.mark.parametrize(
+    "junk",
+    [
+        b"\x92\xa1\xff\x01",
+        b"\x96\x01\x01\x07\x01\xa1\xff\xa0",
+        b"\x96\x01\x01\x07\x01\xa0\xa2n\xff",
+        b"\x82\xa1\xff\x04\xa4term\x01",
+        b"\x92\x0e" + b"\x91" * 100_000,
+    ],
+    ids=["tag", "name", "client address", "key", "nesting"],
+)
+def test_text_that_is_none_is_a_codec_error(junk: bytes) -> None:
+    with pytest.raises(CodecError):
+        decode_payload(junk, zlib.crc32(junk))
+
+
 @given(messages, st.data())
 def test_shortened_messages_are_refused(message: Message, data: st.DataObject) -> None:
     payload = encode_frame(message)[HEADER.size :]

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -144,3 +146,24 @@ async def test_stopping_calls_a_snapshot_off(
     assert writing.done()
     assert not stage.failures
     assert not [name for name in stage.disk.names() if name.startswith("snapshot-")]
+
+
+async def test_a_snapshot_does_not_wait_for_other_work_on_threads(tmp_path: Path) -> None:
+    over = threading.Event()
+    loop = asyncio.get_running_loop()
+    others = ThreadPoolExecutor(1)
+    loop.set_default_executor(others)
+    working = loop.run_in_executor(None, over.wait)
+    stage = Stage(tmp_path, 1)
+    try:
+        async with stage:
+            await alone(stage)
+            await fill(stage, 2_000)
+            async with asyncio.timeout(10):
+                assert await stage.engine.compact_now() == stage.engine.status.applied_index
+    finally:
+        over.set()
+        await working
+    threads = stage.engine._compaction._thread._threads
+    assert threads
+    await stage.until(lambda: not any(thread.is_alive() for thread in threads))

@@ -2,11 +2,118 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from pathlib import Path
 
-from coordinator.consensus.codec import Append, AppendAck, RequestVote, Vote
+import pytest
+
+from coordinator.consensus.codec import Append, AppendAck, Message, RequestVote, Vote
+from coordinator.consensus.engine.durability import Durability
 from coordinator.consensus.interface import Role
+from coordinator.consensus.journal import Journal
+from tests.unit.consensus.faults import FaultDisk
 from tests.unit.consensus.stage import Stage
+
+
+class Bench:
+    """A journal and its durability without an engine; `sent` is what left."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[int, Message]] = []
+        self.journal = Journal(FaultDisk(), 1 << 20)
+        self.synced = asyncio.Event()
+        self.failures: list[BaseException] = []
+        self.durability = Durability(
+            self.journal, self.send, synced=self.synced.set, failed=self.failures.append
+        )
+
+    def send(self, member: int, message: Message) -> bool:
+        self.sent.append((member, message))
+        return True
+
+    def write(self) -> None:
+        """Changes the journal, so that what is held from now on waits for another sync."""
+        self.journal.append(b"x", self.journal.last_index + 1, 1)
+
+    def hold(self, *messages: tuple[int, Message]) -> None:
+        for member, message in messages:
+            self.durability.hold(member, message)
+
+    async def sync(self) -> list[tuple[int, Message]]:
+        """Lets one sync run to its end; returns what left."""
+        self.synced.clear()
+        self.durability.drive()
+        await self.synced.wait()
+        self.durability.drive()
+        assert not self.failures
+        taken, self.sent = self.sent, []
+        return taken
+
+
+@contextlib.asynccontextmanager
+async def open_bench() -> AsyncIterator[Bench]:
+    bench = Bench()
+    yield bench
+    await bench.durability.stop()
+
+
+@pytest.mark.parametrize("kind", ["vote", "acknowledgement"])
+async def test_a_sync_releases_what_it_covers_and_nothing_behind_it(kind: str) -> None:
+    def make(number: int) -> Message:
+        return Vote(number) if kind == "vote" else AppendAck(1, False, 0, number)
+
+    async with open_bench() as bench:
+        bench.write()
+        bench.hold((2, make(1)))
+        covering = bench.journal.start_sync()
+        assert covering is not None
+        bench.write()
+        bench.hold((3, make(2)))
+        bench.durability.drive()
+        assert not bench.sent
+        covering.run()
+        bench.journal.finish_sync(covering)
+        bench.durability.drive()
+        assert bench.sent == [(2, make(1))]
+        bench.sent.clear()
+        assert await bench.sync() == [(3, make(2))]
+
+
+async def test_of_several_acknowledgements_the_one_that_says_most_leaves() -> None:
+    """The last one held may say less, for it can answer an older message."""
+    async with open_bench() as bench:
+        bench.write()
+        bench.hold(
+            (2, AppendAck(1, False, 0, 9)),
+            (3, AppendAck(1, False, 0, 4)),
+            (2, AppendAck(1, False, 0, 7)),
+            (3, AppendAck(1, False, 0, 5)),
+        )
+        assert await bench.sync() == [
+            (2, AppendAck(1, False, 0, 9)),
+            (3, AppendAck(1, False, 0, 5)),
+        ]
+
+
+async def test_an_acknowledgement_of_a_newer_term_says_more_than_one_of_a_higher_index() -> None:
+    async with open_bench() as bench:
+        bench.write()
+        bench.hold((2, AppendAck(1, False, 0, 9)), (2, AppendAck(2, False, 0, 7)))
+        assert await bench.sync() == [(2, AppendAck(2, False, 0, 7))]
+
+
+async def test_rejections_and_votes_all_leave_in_their_order() -> None:
+    async with open_bench() as bench:
+        bench.write()
+        held: list[tuple[int, Message]] = [
+            (2, AppendAck(1, True, 9, 3)),
+            (2, Vote(1)),
+            (2, AppendAck(1, True, 8, 2)),
+        ]
+        bench.hold(*held)
+        assert await bench.sync() == held
 
 
 async def test_a_follower_does_not_acknowledge_before_its_fsync(tmp_path: Path) -> None:

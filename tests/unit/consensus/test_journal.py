@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import contextlib
 import random
 from typing import NamedTuple
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from coordinator.consensus.journal import Entry, Journal
+from coordinator.consensus.journal import _RECORD, Entry, Journal
 from coordinator.errors import DamageError, FatalError
 from tests.unit.consensus.faults import Crash, FaultDisk
 
@@ -199,6 +202,29 @@ def test_no_flipped_bit_goes_unnoticed() -> None:
     assert noticed > sum(map(len, pristine.values())) - last_frame
 
 
+numbers = st.one_of(st.integers(0, 9), st.integers(0, (1 << 64) - 1))
+records = st.builds(
+    lambda kind, index, term, content, size: _RECORD.pack(kind, index, term, size) + content,
+    st.integers(0, 8),
+    numbers,
+    numbers,
+    st.binary(max_size=5),
+    st.one_of(st.integers(0, 6), st.integers(0, (1 << 32) - 1)),
+)
+
+
+@given(st.lists(st.one_of(records, st.binary(max_size=30)), max_size=6).map(b"".join))
+def test_an_intact_frame_of_anything_is_read_or_damage(payload: bytes) -> None:
+    with contextlib.suppress(DamageError):
+        Journal(FaultDisk(), SEGMENT).replay_frame("journal-1", 0, 1, payload)
+
+
+@pytest.mark.parametrize("payload", [b"\1", _RECORD.pack(1, 1, 1, 2) + b"x"])
+def test_a_record_that_is_cut_short_is_damage(payload: bytes) -> None:
+    with pytest.raises(DamageError, match="cut short"):
+        Journal(FaultDisk(), SEGMENT).replay_frame("journal-1", 0, 1, payload)
+
+
 def test_a_missing_file_in_the_middle_is_damage() -> None:
     disk = FaultDisk()
     journal = reopen(disk)
@@ -296,6 +322,21 @@ def test_entries_cut_during_a_sync_do_not_count_as_synced() -> None:
     assert journal.synced_index == 3
     journal.sync()
     assert journal.synced_index == 6
+
+
+def test_entries_cleared_during_a_sync_do_not_count_as_synced() -> None:
+    """Others take their place in the log: the sync that was under way says nothing of those."""
+    journal = Journal(FaultDisk(), SEGMENT)
+    fill(journal, 5)
+    sync = journal.start_sync()
+    assert sync is not None
+    journal.clear()
+    fill(journal, 5, term=2)
+    sync.run()
+    journal.finish_sync(sync)
+    assert journal.synced_index == 0
+    journal.sync()
+    assert journal.synced_index == 5
 
 
 def test_entries_cut_after_a_sync_do_not_count_as_synced() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
 from coordinator.consensus.codec import (
     Append,
@@ -13,6 +15,7 @@ from coordinator.consensus.codec import (
     ReadRequest,
     TermNotice,
 )
+from coordinator.consensus.engine.reads import Reads
 from tests.unit.consensus.stage import Stage
 
 
@@ -212,11 +215,122 @@ async def test_stopping_ends_all_that_waits(tmp_path: Path) -> None:
     assert await stage.engine.confirm(1) is None
 
 
-async def test_reads_that_were_given_up_leave_nothing_behind(tmp_path: Path) -> None:
+GIVEN_UP = 1_000
+KEPT_MAX = 70
+
+
+def give_up(reads: Reads, waiter: asyncio.Future[Any]) -> None:
+    """As a caller whose time is over."""
+    waiter.cancel()
+    reads.drive()
+
+
+async def test_reads_given_up_while_there_is_no_leader_do_not_gather(tmp_path: Path) -> None:
     async with Stage(tmp_path) as stage:
-        await lead(stage)
-        for _ in range(5):
-            assert not await stage.engine.read_barrier(0.001)
-        stage.receive(2, TermNotice(9))
+        reads = stage.engine._reads
+        live = reads.add_read()
+        for _ in range(GIVEN_UP):
+            give_up(reads, reads.add_read())
+        assert len(reads._reads) < KEPT_MAX
+        stage.append(2, 1, (1, 0), 1)
         await stage.settle()
-        assert not stage.engine._reads._reads
+        (request,) = stage.take(ReadRequest)
+        stage.receive(2, ReadReply(request.round, 1))
+        assert await live
+        assert not len(reads._reads)
+
+
+async def test_what_is_given_up_while_a_probe_is_unanswered_does_not_gather(
+    tmp_path: Path,
+) -> None:
+    async with Stage(tmp_path) as stage:
+        term = await lead(stage)
+        reads = stage.engine._reads
+        live = [reads.add_read() for _ in range(100)]
+        reads.drive()
+        late, confirmation = reads.add_read(), reads.add_confirmation()
+        for _ in range(GIVEN_UP):
+            give_up(reads, reads.add_read())
+            give_up(reads, reads.add_confirmation())
+        assert len(reads._reads) < KEPT_MAX
+        assert len(reads._confirmations) < KEPT_MAX
+        for _ in range(2):
+            (probe,) = stage.take(Probe, 2)
+            stage.receive(2, ProbeAck(term, probe.round))
+            await stage.settle()
+        assert await asyncio.gather(*live, late) == [True] * 101
+        assert await confirmation == term
+
+
+async def test_reads_given_up_before_their_index_is_applied_do_not_gather(tmp_path: Path) -> None:
+    async with Stage(tmp_path) as stage:
+        stage.append(2, 1, (1, 0), 1)
+        await stage.settle()
+        reads = stage.engine._reads
+        live: dict[int, list[asyncio.Future[bool]]] = {2: [], 3: []}
+        for number in range(GIVEN_UP):
+            waiter, index = reads.add_read(), 3 - number % 2
+            reads.drive()
+            (request,) = stage.take(ReadRequest, 2)
+            stage.receive(2, ReadReply(request.round, index))
+            if number % 200 < 2:
+                live[index].append(waiter)
+            else:
+                give_up(reads, waiter)
+        assert len(reads._ready) < KEPT_MAX
+        stage.append(2, 1, (1, 0), 2, (1, b"a"))
+        assert await asyncio.gather(*live[2]) == [True] * 5
+        assert not any(waiter.done() for waiter in live[3])
+        stage.append(2, 1, (2, 1), 3, (1, b"b"))
+        assert await asyncio.gather(*live[3]) == [True] * 5
+        await stage.settle()
+        assert not reads._ready
+
+
+async def test_an_answer_to_an_earlier_run_of_this_member_does_not_count(tmp_path: Path) -> None:
+    """It may tell an index from before what was committed since."""
+    rounds: list[int] = []
+    disk = None
+    for _ in range(2):
+        stage = Stage(tmp_path, disk=disk)
+        disk = stage.disk
+        async with stage:
+            stage.append(2, 1, (1, 0), 1)
+            await stage.settle()
+            read = ask(stage)
+            await stage.settle()
+            (request,) = stage.take(ReadRequest, 2)
+            for earlier in rounds:
+                stage.receive(2, ReadReply(earlier, 1))
+            await stage.settle()
+            assert not read.done()
+            rounds.append(request.round)
+            stage.receive(2, ReadReply(request.round, 1))
+            assert await read
+
+
+async def takes_a_turn(call: Coroutine[Any, Any, object]) -> bool:
+    """Whether others get their turn while this call is awaited, which answers with nothing."""
+    turned: list[None] = []
+    asyncio.get_running_loop().call_soon(turned.append, None)
+    assert not await call
+    return bool(turned)
+
+
+async def test_asking_again_and_again_in_vain_does_not_stop_the_loop(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    async with stage:
+        assert not stage.engine.stopped
+        assert await takes_a_turn(stage.engine.confirm(1)), "it does not lead"
+        stage.disk.sync_error = OSError(5, "Input/output error")
+        stage.append(2, 1, (1, 0), 1, (1, b"a"))
+        await stage.until(lambda: bool(stage.failures))
+        assert stage.engine.stopped
+        assert await takes_a_turn(stage.engine.confirm(1))
+        assert await takes_a_turn(stage.engine.read_barrier(1))
+    again = await Stage(tmp_path / "again").start()
+    assert not again.engine.stopped
+    await again.stop()
+    assert again.engine.stopped
+    assert await takes_a_turn(again.engine.confirm(1))
+    assert await takes_a_turn(again.engine.read_barrier(1))

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import hashlib
 import random
+import struct
 import threading
 from collections.abc import Iterator
 
@@ -103,6 +105,50 @@ def test_a_shortened_file_is_damage() -> None:
         with pytest.raises(DamageError):
             SnapshotStore(disk).newest()
         disk.files[written.name].content[:] = content
+
+
+def seal(about: bytes, size: int) -> FaultDisk:
+    """A disk with a file that is whole, and whose description is these bytes, said to be of this size."""
+    body = struct.pack("<8sHI", b"CRDSNAP\n", 1, size) + about
+    disk = FaultDisk()
+    digest = hashlib.blake2b(body, digest_size=16).digest()
+    disk.append("snapshot-0000000000000001", body + b"\xc0End" + digest)
+    return disk
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        b"",
+        b"\x92\xa1\xff\x01",
+        b"\x93\x01\x01\x91\x93\x01\xa1\xff\xa0",
+        b"\x93\x01\x01\x91\x93\x01\xa0\xa2n\xff",
+        b"\x93\x01\xff\x90",
+        b"\x93\x01\x01" + b"\x91" * 100_000,
+    ],
+    ids=["nothing", "field", "name", "address", "negative term", "nesting"],
+)
+def test_a_description_that_is_none_is_damage(about: bytes) -> None:
+    with pytest.raises(DamageError, match="snapshot-0000000000000001"):
+        SnapshotStore(seal(about, len(about))).newest()
+
+
+def test_a_received_file_of_no_index_is_damage() -> None:
+    about = b"\x93\xff\x01\x90"
+    source, target = seal(about, len(about)), FaultDisk()
+    store = SnapshotStore(target)
+    store.receive(0, source.read("snapshot-0000000000000001"))
+    with pytest.raises(DamageError):
+        store.accept()
+    assert not target.names()
+
+
+def test_a_description_can_not_be_larger_than_its_file() -> None:
+    about = b"\x93\x01\x01\x90"
+    assert SnapshotStore(seal(about, len(about))).newest() is not None
+    for size in (len(about) + 1, len(about) + 20, len(about) + 21, 1 << 20, (1 << 32) - 1):
+        with pytest.raises(DamageError, match="begin like a snapshot"):
+            SnapshotStore(seal(about, size)).newest()
 
 
 def test_a_renamed_file_is_damage() -> None:
