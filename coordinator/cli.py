@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from typing import Any
 
 import click
 import uvloop
+
+# Read when grpc is loaded: what goes wrong is told in our own words, not also in those of a library.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 from coordinator import __version__, logs
 from coordinator.errors import ConfigError, FatalError

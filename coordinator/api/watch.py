@@ -43,7 +43,7 @@ class WatchService:
         )
 
     async def watch(self, stream: WatchStream) -> None:
-        """Serves one stream until the client ends it."""
+        """Serves one stream until the client cancels it, or has no more to say and no watch left."""
         session = _WatchSession(self._node, stream)
         async with contextlib.AsyncExitStack() as stack:
             stack.callback(session.close)
@@ -66,6 +66,8 @@ class _WatchSession:
         self._creates: dict[int, watch_pb2.WatchCreate] = {}
         self._starting: dict[int, asyncio.Task[None]] = {}
         self._last_id = 0
+        self._half_closed = False
+        self._emptied = asyncio.Event()
         # Held from taking something from the watches until all of it is sent: whoever holds it knows that
         # what a watch has let go of has been told.
         self._writing = asyncio.Lock()
@@ -98,8 +100,17 @@ class _WatchSession:
                 raise RequestError(
                     Status.INVALID_ARGUMENT, "INVALID_ARGUMENT", "a message without a request"
                 )
-        for task in list(self._starting.values()):
-            task.cancel()
+        # Some clients end their side when they have asked for what they want; it is told all the same.
+        self._half_closed = True
+        self._forget(0)
+        await self._emptied.wait()
+
+    def _forget(self, watch_id: int) -> bool:
+        """The watch is over; returns whether there was one."""
+        known = self._creates.pop(watch_id, None) is not None
+        if self._half_closed and not self._creates:
+            self._emptied.set()
+        return known
 
     async def _create(self, group: asyncio.TaskGroup, create: watch_pb2.WatchCreate) -> None:
         self._check_cluster(create.cluster_id)
@@ -156,8 +167,8 @@ class _WatchSession:
         canceled = watch_pb2.WatchCanceled(reason=reason, message=error.message)
         async with self._writing:
             if self._creates.get(watch_id, create) is create:
-                self._creates.pop(watch_id, None)
                 await self._send(watch_id, canceled=canceled)
+                self._forget(watch_id)
 
     async def _begin(self, watch_id: int, create: watch_pb2.WatchCreate) -> None:
         node = self._node
@@ -205,7 +216,7 @@ class _WatchSession:
 
     async def _cancel(self, watch_id: int) -> None:
         async with self._writing:
-            if self._creates.pop(watch_id, None) is None:
+            if not self._forget(watch_id):
                 return
             task = self._starting.pop(watch_id, None)
             if task is not None:
@@ -230,13 +241,13 @@ class _WatchSession:
         if isinstance(delivery, Snapshot):
             await self._send_snapshot(watcher, delivery)
         elif isinstance(delivery, Compacted):
-            self._creates.pop(watcher.watch_id, None)
             canceled = watch_pb2.WatchCanceled(
                 reason=watch_pb2.WatchCanceled.REASON_COMPACTED,
                 compacted_revision=delivery.revision,
                 message=f"history up to revision {delivery.revision} is compacted",
             )
             await self._send(watcher.watch_id, canceled=canceled)
+            self._forget(watcher.watch_id)
         else:
             for batches in self._messages(watcher, delivery):
                 await self._send(

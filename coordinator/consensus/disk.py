@@ -9,6 +9,12 @@ import os
 from pathlib import Path
 from typing import Protocol
 
+WAY_OUT = (
+    "Restore this member's data folder from a backup; or, if all other members run and `coordctl "
+    "status` shows them at the same applied index, empty it and start the member again"
+)
+"""What to do about damage. An emptied member has forgotten its vote and what it acknowledged, hence the condition."""
+
 _sync_contents = getattr(os, "fdatasync", os.fsync)
 
 

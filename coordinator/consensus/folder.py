@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from coordinator.consensus.disk import LocalDisk
+from coordinator.consensus.disk import WAY_OUT, LocalDisk
 from coordinator.errors import ConfigError, DamageError
 
 IDENTITY = "identity.json"
@@ -62,10 +62,7 @@ class MemberFolder:
         try:
             found = msgspec.json.decode(content, type=Identity)
         except (ValueError, RecursionError) as error:
-            raise DamageError(
-                f"{self.path / IDENTITY} can't be read: {error}. Restore it from a backup, or, if the "
-                "other members are well, empty the folder and let the member join again"
-            ) from None
+            raise DamageError(f"{self.path / IDENTITY} can't be read: {error}. {WAY_OUT}") from None
         if found.format != identity.format:
             raise ConfigError(
                 f"the data folder {self.path} has format {found.format}; this program knows format "
@@ -73,8 +70,9 @@ class MemberFolder:
             )
         if found.cluster_key != identity.cluster_key:
             raise ConfigError(
-                f"the data folder {self.path} belongs to another cluster: check the cluster token, or "
-                "name another folder"
+                f"the data folder {self.path} belongs to another cluster, of which this would be member "
+                f"{found.name!r}: check the cluster token and the names of the members, or name another "
+                "folder"
             )
         if (found.member_id, found.name) != (identity.member_id, identity.name):
             raise ConfigError(

@@ -11,7 +11,7 @@ import struct
 import zlib
 from typing import Protocol
 
-from coordinator.consensus.disk import Disk
+from coordinator.consensus.disk import WAY_OUT, Disk
 from coordinator.errors import DamageError
 
 FORMAT_VERSION = 1
@@ -130,7 +130,4 @@ def _frame_checksum(salt: int, sequence: int, payload: bytes) -> int:
 
 def damage(name: str, offset: int, what: str) -> DamageError:
     """The error for bytes that are not what was written, with the way out."""
-    return DamageError(
-        f"{name} is damaged at byte {offset}: {what}. Restore this member's data folder from a "
-        "backup, or, if the other members are well, empty it and let the member join again"
-    )
+    return DamageError(f"{name} is damaged at byte {offset}: {what}. {WAY_OUT}")

@@ -18,7 +18,7 @@ import zstandard
 
 from coordinator.config import KIB, MIB
 from coordinator.consensus.codec import Count
-from coordinator.consensus.disk import Disk
+from coordinator.consensus.disk import WAY_OUT, Disk
 from coordinator.errors import DamageError
 
 FORMAT_VERSION = 1
@@ -254,7 +254,4 @@ def _name(index: int) -> str:
 
 
 def _damage(name: str, what: str) -> DamageError:
-    return DamageError(
-        f"{name} is damaged: {what}. Restore this member's data folder from a backup, or, if the other "
-        "members are well, empty it and let the member join again"
-    )
+    return DamageError(f"{name} is damaged: {what}. {WAY_OUT}")

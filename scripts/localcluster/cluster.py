@@ -53,7 +53,7 @@ class LocalCluster:
                 for node in nodes:
                     self._spawn(node)
         except ClusterError:
-            if fresh and not self.folder.exists:
+            if fresh and self.folder.path.is_dir() and not self.folder.exists:
                 (self.folder.path / "lock").unlink(missing_ok=True)
                 self.folder.path.rmdir()
             raise
@@ -130,8 +130,13 @@ class LocalCluster:
         from scripts.localcluster.probe import Probe  # slow to import, and not needed by most verbs
 
         deadline = time.monotonic() + READY_TIMEOUT_S
+        running = sum(o.pid is not None and not self.is_paused(o) for o in self.nodes)
+        majority = running > len(self.nodes) / 2
         with Probe() as probe:
-            while probe.status(node.client) is None:
+            # Without a majority it can't do more than answer.
+            while (status := probe.status(node.client)) is None or (
+                majority and not status.leader_id
+            ):
                 self._require_running(node)
                 if time.monotonic() > deadline:
                     raise ClusterError(

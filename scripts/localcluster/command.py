@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import shlex
 import signal
 import sys
 import time
@@ -151,7 +152,9 @@ def watch_over(cluster: LocalCluster, view: LogView, look: Callable[[], None]) -
 
 def data_dir_option(cluster: LocalCluster) -> str:
     path = cluster.folder.path
-    return "" if path == default_folder().absolute() else f" --data-dir {shorten(path)}"
+    return (
+        "" if path == default_folder().absolute() else f" --data-dir {shlex.quote(shorten(path))}"
+    )
 
 
 def show_status(cluster: LocalCluster) -> None:

@@ -162,7 +162,10 @@ class Folder:
     def locked(self, create: bool = False) -> Iterator[None]:
         """Holds the folder's lock, with what is there read; raises ClusterError if it is not to be had."""
         if create:
-            self.path.mkdir(parents=True, exist_ok=True)
+            try:
+                self.path.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise ClusterError(f"can't make the folder {self.path}: {error.strerror}") from None
         if not self.path.is_dir():
             self.read()
             yield

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -90,7 +91,7 @@ Talk to them from another terminal:
 def tool(name: str) -> str:
     """Returns how to call an installed command from the current folder."""
     installed = launch.ROOT / ".venv" / "bin" / name
-    return shorten(installed) if installed.exists() else name
+    return shlex.quote(shorten(installed)) if installed.exists() else name
 
 
 def shorten(path: Path) -> str:

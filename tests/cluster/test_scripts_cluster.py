@@ -168,6 +168,12 @@ def test_verbs_without_a_cluster(run: Run, folder: Path) -> None:
     assert not folder.exists()
 
 
+def test_a_folder_that_can_not_be_made_is_said_kindly(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    refused = run("start", at=tmp_path / "file" / "cluster", code=1)
+    assert "can't make the folder" in refused.stderr
+
+
 def test_a_port_in_use_is_named_and_leaves_nothing(run: Run, folder: Path) -> None:
     port = find_base_port(3)
     with socket.socket() as taken:

@@ -210,6 +210,9 @@ class Core(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
         """One pass of the engine: elections, commit, heartbeats."""
         self._quorum_index = self._hooks.quorum_index() if self.leading else 0
         self.doTick(0)
+        if not self.leading and self._SyncObj__raftElectionDeadline < self.now():
+            # The time is over and there is nobody to campaign with: whoever led is not to be had.
+            self._SyncObj__raftLeader = None
 
     def append(self, content: bytes) -> int:
         """Adds an entry of this leader's term to the log and returns its index."""

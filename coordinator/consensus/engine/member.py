@@ -370,7 +370,8 @@ class Engine:
         else:
             self.failure = FatalError(f"the consensus engine failed: {error!r}")
             self.failure.__cause__ = error
-        _log.critical("consensus stops: %s", self.failure, exc_info=error)
+        known = isinstance(error, FatalError)
+        _log.critical("consensus stops: %s", self.failure, exc_info=None if known else error)
         self._driver.stop()
         self._durability.abandon()
         self._reads.stop()

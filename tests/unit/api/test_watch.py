@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 import grpc
@@ -51,10 +52,17 @@ class Client:
         return caught.value
 
     async def done(self) -> None:
-        await self.call.done_writing()
-        async with asyncio.timeout(5):
-            while await self.call.read() is not grpc.aio.EOF:
-                pass
+        """Ends all watches and then the stream."""
+        self.call.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self.call.wait_for_connection()
+
+
+async def gone(face: Face) -> None:
+    """Waits until the member holds no watch."""
+    async with asyncio.timeout(5):
+        while face.node.watch_count:
+            await asyncio.sleep(0.01)
 
 
 async def test_one_stream_carries_many_watches(face: Face) -> None:
@@ -83,7 +91,37 @@ async def test_one_stream_carries_many_watches(face: Face) -> None:
     event = message.events.batches[0].events[0]
     assert event.prev_kv.value == b"1" and event.kv.value == b"3"
     await client.done()
-    assert face.node.watch_count == 0
+    await gone(face)
+
+
+async def test_a_client_with_no_more_to_say_is_told_all_the_same(face: Face) -> None:
+    client = Client(face)
+    await put(face, "/a")
+    await client.create(selector=prefix("/"), start_revision=2)
+    await client.call.done_writing()
+    await client.next()
+    assert await client.events(1) == [(2, b"/a")]
+    await put(face, "/b")
+    assert await client.events(1) == [(3, b"/b")]
+    await client.done()
+
+
+async def test_a_stream_with_no_more_to_say_and_no_watch_left_ends(face: Face) -> None:
+    for i in range(5):
+        await put(face, f"/{i}")
+    compact = kv_pb2.CompactRequest(revision=4)
+    await face.call("KV/Compact", compact, kv_pb2.CompactResponse)
+    client = Client(face)
+    await client.create(selector=prefix("/"), start_revision=3)
+    await client.call.done_writing()
+    await client.next()
+    assert (await client.next()).canceled.compacted_revision == 4
+    async with asyncio.timeout(5):
+        assert await client.call.read() is grpc.aio.EOF
+    empty = Client(face)
+    await empty.call.done_writing()
+    async with asyncio.timeout(5):
+        assert await empty.call.read() is grpc.aio.EOF
 
 
 async def test_a_delete_says_why(face: Face) -> None:
@@ -303,7 +341,7 @@ async def test_a_used_id_and_an_empty_message_end_the_stream(face: Face) -> None
         await client.next()
         await client.call.write(bad)
         assert (await client.closed()).code() == grpc.StatusCode.INVALID_ARGUMENT
-    assert face.node.watch_count == 0
+    await gone(face)
 
 
 async def test_too_many_watches_are_refused(small_face: Face) -> None:
@@ -331,6 +369,9 @@ async def test_too_many_watches_and_streams_on_a_member_are_refused(small_face: 
     fifth = Client(small_face)
     assert (await fifth.closed()).code() == grpc.StatusCode.RESOURCE_EXHAUSTED
     await clients[0].done()
+    async with asyncio.timeout(5):
+        while small_face.node.watch_count == 5:
+            await asyncio.sleep(0.01)
     await clients[3].create(selector=key("/a"))
     assert (await clients[3].next()).WhichOneof("response") == "created"
     for client in clients[1:]:
@@ -358,6 +399,4 @@ async def test_a_client_that_goes_away_leaves_nothing(face: Face) -> None:
     await client.next()
     assert face.node.watch_count == 1
     client.call.cancel()
-    async with asyncio.timeout(5):
-        while face.node.watch_count:
-            await asyncio.sleep(0.01)
+    await gone(face)

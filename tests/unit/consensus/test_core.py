@@ -216,3 +216,15 @@ def test_a_first_connection_gives_the_leader_time_to_be_heard(tmp_path: Path) ->
     core.tick()
     assert core.role is Role.FOLLOWER
     assert not hooks.held
+
+
+def test_a_follower_that_hears_nobody_forgets_its_leader(tmp_path: Path) -> None:
+    core, _, _ = make(tmp_path)
+    core.take_leader(2, 1)
+    core.tick()
+    assert core.leader == 2
+    core._SyncObj__raftElectionDeadline = 0  # nobody is connected: there is nobody to campaign with
+    core.tick()
+    assert core.leader is None and core.role is Role.FOLLOWER and core.term == 1
+    core.take_leader(2, 1)
+    assert core.leader == 2

@@ -71,4 +71,4 @@ def test_damage_says_where_and_what_to_do() -> None:
     message = str(damage("journal-1", 17, "it is odd"))
     assert "journal-1 is damaged at byte 17: it is odd" in message
     assert "backup" in message
-    assert "join again" in message
+    assert "applied index" in message
