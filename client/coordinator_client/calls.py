@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from google.protobuf.message import Message
 
-from coordinator_client import model
+from coordinator_client import arguments, model
 from coordinator_client.errors import CoordinatorError, InvalidArgument
 from coordinator_client.operations import Delete, Get, Nested, Operation, Put, Range
 from coordinator_client.pb import cluster_pb2, common_pb2, kv_pb2, session_pb2, watch_pb2
@@ -98,7 +98,8 @@ def parse_endpoints(endpoints: str | Sequence[str]) -> tuple[str, ...]:
 
     Raises InvalidArgument if there is none, or one has no port.
     """
-    parts = endpoints.split(",") if isinstance(endpoints, str) else list(endpoints)
+    listed = [endpoints] if isinstance(endpoints, str) else endpoints
+    parts = ",".join(arguments.texts(listed, "endpoints")).split(",")
     found = tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
     if not found:
         raise InvalidArgument("no endpoint given; say host:port, or several separated by commas")
@@ -107,18 +108,25 @@ def parse_endpoints(endpoints: str | Sequence[str]) -> tuple[str, ...]:
     for endpoint in found:
         host, colon, port = endpoint.rpartition(":")
         bracketed = host.startswith("[") and host.endswith("]")
-        if not colon or not host or (":" in host and not bracketed) or "/" in host:
+        odd = "/" in host or any(letter.isspace() or not letter.isprintable() for letter in host)
+        if not colon or not host or (":" in host and not bracketed) or odd:
             raise InvalidArgument(f"endpoint {endpoint!r} is not host:port")
         if not (port.isascii() and port.isdigit() and len(port) <= 5 and 0 < int(port) < 65536):
             raise InvalidArgument(f"endpoint {endpoint!r} has no port between 1 and 65535")
     return found
 
 
-def milliseconds(seconds: float, what: str) -> int:
+def parse_endpoint(endpoint: str) -> str:
+    """Returns the one address in `endpoint`; raises InvalidArgument."""
+    found = parse_endpoints(endpoint)
+    if len(found) > 1:
+        raise InvalidArgument(f"endpoint {arguments.shown(endpoint)} is more than one")
+    return found[0]
+
+
+def milliseconds(seconds: float, name: str) -> int:
     """Returns a length of time as the API wants it; raises InvalidArgument unless it is a number >= 0."""
-    if not 0 <= seconds < 2**40:
-        raise InvalidArgument(f"{what} is {seconds!r}, not a number of seconds")
-    return round(seconds * 1000)
+    return round(arguments.wait(seconds, name) * 1000)
 
 
 # --- what replies become ------------------------------------------------------------------------

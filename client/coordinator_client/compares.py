@@ -14,10 +14,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Generic, NoReturn, TypeVar
 
+from coordinator_client import arguments
 from coordinator_client.errors import InvalidArgument
 from coordinator_client.pb import common_pb2, kv_pb2
 
-__all__ = ["Compare", "Key", "Prefix", "Span", "Target", "encode", "selector"]
+__all__ = ["Compare", "Key", "Prefix", "Span", "Target", "describe", "selector"]
 
 _T = TypeVar("_T")
 
@@ -31,28 +32,29 @@ _OPERATORS = {
 }
 
 
-def encode(text: str | bytes) -> bytes:
-    """Returns a key or value as bytes; text becomes UTF-8."""
-    if isinstance(text, str):
-        return text.encode()
-    if isinstance(text, bytes | bytearray | memoryview):
-        return bytes(text)
-    raise InvalidArgument(f"a key or value is str or bytes, not {type(text).__name__}")
-
-
 def selector(
     key: str | bytes, *, prefix: bool = False, range_end: str | bytes | None = None
 ) -> common_pb2.Selector:
     """Returns the selector of one key, of a prefix, or of the half-open range [key, range_end)."""
-    if prefix and range_end is not None:
+    prefix = arguments.flag(prefix, "prefix")
+    start = arguments.to_bytes(key, "key")
+    end = None if range_end is None else arguments.to_bytes(range_end, "range_end")
+    if prefix and end is not None:
         raise InvalidArgument("give either prefix or range_end, not both")
-    if range_end is not None and not range_end:
+    if end is not None and not end:
         raise InvalidArgument(r"range_end is empty; one zero byte (b'\0') means no upper end")
-    if not prefix and range_end is None and not key:
+    if not prefix and end is None and not start:
         raise InvalidArgument("the key is empty; for all keys, give prefix=True")
-    return common_pb2.Selector(
-        key=encode(key), prefix=prefix, range_end=b"" if range_end is None else encode(range_end)
-    )
+    return common_pb2.Selector(key=start, prefix=prefix, range_end=end or b"")
+
+
+def describe(selector: common_pb2.Selector) -> str:
+    """Returns keys as people write them: /a, /a/* or [/a, /b)."""
+    start = selector.key.decode(errors="backslashreplace")
+    if selector.prefix:
+        return f"{start}*"
+    end = selector.range_end.decode(errors="backslashreplace")
+    return f"[{start}, {end})" if end else start
 
 
 @dataclass(frozen=True, repr=False)
@@ -94,12 +96,18 @@ class Target(Generic[_T]):
     def _compare(self, operator: str, operand: object) -> Compare:
         if self._name == "value":
             if not isinstance(operand, str | bytes):
-                raise InvalidArgument(f"a value is compared with str or bytes, not {operand!r}")
-            return Compare(self._of, self._name, operator, encode(operand))
+                raise InvalidArgument(
+                    f"a value is compared with str or bytes, not {arguments.shown(operand)}"
+                )
+            encoded = arguments.to_bytes(operand, "value")
+            return Compare(self._of, self._name, operator, encoded)
         # Anything with an id, such as an open session, stands for its id.
         number = getattr(operand, "id", operand)
         if isinstance(number, bool) or not isinstance(number, int):
-            raise InvalidArgument(f"{self._name} is compared with an int, not {operand!r}")
+            raise InvalidArgument(
+                f"{self._name} is compared with an int, not {arguments.shown(operand)}"
+            )
+        number = arguments.whole(number, self._name, at_least=-arguments.INT64_MAX - 1)
         return Compare(self._of, self._name, operator, number)
 
     def __eq__(self, operand: object) -> Compare:  # type: ignore[override]  # the point of the class
@@ -167,11 +175,7 @@ class Key:
         return hash(self.selector.SerializeToString(deterministic=True))
 
     def __str__(self) -> str:
-        start = self.selector.key.decode(errors="backslashreplace")
-        if self.selector.prefix:
-            return f"{start}*"
-        end = self.selector.range_end.decode(errors="backslashreplace")
-        return f"[{start}, {end})" if end else start
+        return describe(self.selector)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self})"

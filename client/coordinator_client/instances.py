@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from coordinator_client import arguments
 from coordinator_client.errors import InvalidArgument
 from coordinator_client.model import KeyValue
 
@@ -47,12 +48,15 @@ class InstanceState:
     def __post_init__(self) -> None:
         if self.status not in STATUSES:
             raise InvalidArgument(f"status {self.status!r} is none of {', '.join(STATUSES)}")
+        if not isinstance(self.note, str):
+            raise InvalidArgument(f"note is {arguments.shown(self.note)}, not text")
         if len(self.note) > NOTE_SIZE_MAX:
             raise InvalidArgument(f"the note is longer than {NOTE_SIZE_MAX} characters")
 
     def to_json(self) -> bytes:
-        """Returns the value of the state key."""
+        """Returns the value of the state key; raises InvalidArgument if UTF-8 can't express the note."""
         fields = {"state": self.status} | ({"note": self.note} if self.note else {})
+        arguments.text(self.note, "note")
         return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
 
     @classmethod
@@ -98,6 +102,9 @@ class Instance:
         if not isinstance(self.address, str) or not ADDRESS_PATTERN.fullmatch(self.address):
             raise InvalidArgument(f"address {self.address!r} is not an IP address or host name")
         _validate_port(self.port, "port")
+        for value, name in ((self.metadata, "metadata"), (self.ports, "ports")):
+            if not isinstance(value, Mapping):
+                raise InvalidArgument(f"{name} is {arguments.shown(value)}, not a mapping")
         if len(self.ports) > PORTS_MAX:
             raise InvalidArgument(f"more than {PORTS_MAX} ports")
         for name, port in self.ports.items():
@@ -128,13 +135,14 @@ class Instance:
         return self.state.status == "passing"
 
     def to_json(self) -> bytes:
-        """Returns the value of the definition key."""
+        """Returns the value of the definition key; raises InvalidArgument if UTF-8 can't express the metadata."""
+        metadata = arguments.pairs(self.metadata, "metadata")
         fields: dict[str, object] = {
             "id": self.id,
             "service": self.service,
             "address": self.address,
             "port": self.port,
-            "metadata": dict(self.metadata),
+            "metadata": metadata,
         }
         optional = {
             "ports": dict(self.ports) or None,

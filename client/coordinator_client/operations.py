@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from coordinator_client.compares import Compare, encode, selector
+from coordinator_client import arguments
+from coordinator_client.compares import Compare, selector
 from coordinator_client.errors import InvalidArgument
 from coordinator_client.pb import kv_pb2
 
@@ -22,12 +23,12 @@ class Owner(Protocol):
         ...
 
 
-def owner_id(session: Owner | int | None) -> int:
+def owner_id(session: Owner | int | None, name: str = "session") -> int:
     """Returns the id of a session that was given as itself or as its id; 0 for None."""
-    number = 0 if session is None else session if isinstance(session, int) else session.id
-    if number < 0:
-        raise InvalidArgument(f"{number} is not a session id")
-    return number
+    if session is None:
+        return 0
+    # What is neither has no id, and is then what the message shows.
+    return arguments.whole(getattr(session, "id", session), name)
 
 
 @dataclass(frozen=True)
@@ -42,14 +43,15 @@ class Put:
 
     def message(self) -> kv_pb2.PutRequest:
         """Returns the operation as it travels."""
-        if not self.key:
+        key = arguments.to_bytes(self.key, "key")
+        if not key:
             raise InvalidArgument("the key is empty")
         return kv_pb2.PutRequest(
-            key=encode(self.key),
-            value=encode(self.value),
+            key=key,
+            value=arguments.to_bytes(self.value, "value"),
             session=owner_id(self.session),
-            sequence=self.sequence,
-            prev_kv=self.prev,
+            sequence=arguments.flag(self.sequence, "sequence"),
+            prev_kv=arguments.flag(self.prev, "prev"),
         )
 
 
@@ -79,9 +81,9 @@ class Range:
         """Returns the operation as it travels."""
         return kv_pb2.RangeRequest(
             selector=selector(self.key, prefix=self.prefix, range_end=self.range_end),
-            limit=self.limit,
-            keys_only=self.keys_only,
-            count_only=self.count_only,
+            limit=arguments.whole(self.limit, "limit"),
+            keys_only=arguments.flag(self.keys_only, "keys_only"),
+            count_only=arguments.flag(self.count_only, "count_only"),
         )
 
 
@@ -98,7 +100,7 @@ class Delete:
         """Returns the operation as it travels."""
         return kv_pb2.DeleteRangeRequest(
             selector=selector(self.key, prefix=self.prefix, range_end=self.range_end),
-            prev_kv=self.prev,
+            prev_kv=arguments.flag(self.prev, "prev"),
         )
 
 

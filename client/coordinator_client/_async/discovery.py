@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from coordinator_client import _io_async as io
-from coordinator_client import errors
+from coordinator_client import arguments, errors
 from coordinator_client._async.watch import Watch
 from coordinator_client.instances import Instance
 from coordinator_client.views import Change, ChangeBuffer, ServiceTable
@@ -50,7 +50,7 @@ class Changes:
 
         Raises DeadlineExceeded after `timeout_s`, Closed when the view is closed, and what ended the view.
         """
-        deadline_s = None if timeout_s is None else io.now_s() + timeout_s
+        deadline_s = None if timeout_s is None else io.now_s() + arguments.wait(timeout_s)
         while True:
             with self._guard:
                 self._news.clear()
@@ -89,6 +89,19 @@ class ServiceView:
         self._closed = io.Flag()
         self._error: errors.CoordinatorError | None = None
         self._worker: io.Worker | None = None
+
+    def __repr__(self) -> str:
+        if self._closed.is_set():
+            state = "closed"
+        elif self._error is not None:
+            state = "ended"
+        else:
+            state = "not open yet" if self._worker is None else f"at {self._watch.endpoint}"
+        count = len(self.instances())
+        return (
+            f"<{type(self).__name__} of {self.service}: {state}, "
+            f"{count} instances as of revision {self.revision}>"
+        )
 
     @property
     def service(self) -> str:
@@ -138,7 +151,8 @@ class ServiceView:
 
     async def wait_for(self, n: int, timeout_s: float | None = None) -> tuple[Instance, ...]:
         """Waits until there are at least `n` instances, and returns all; raises DeadlineExceeded."""
-        deadline_s = None if timeout_s is None else io.now_s() + timeout_s
+        deadline_s = None if timeout_s is None else io.now_s() + arguments.wait(timeout_s)
+        arguments.whole(n, "n")
         changes = self.changes()
         try:
             while len(self.instances()) < n:

@@ -6,8 +6,9 @@ from types import TracebackType
 from typing import Self
 
 from coordinator_client import _io_async as io
-from coordinator_client import calls, errors
+from coordinator_client import arguments, calls, errors
 from coordinator_client._async.connection import Connection
+from coordinator_client.compares import describe
 from coordinator_client.cursor import NodeUnsuited, WatchCursor, WatchSpec
 from coordinator_client.failures import Backoff, CallFailed, Decision, decide, error_of
 from coordinator_client.model import EventBatch
@@ -30,6 +31,15 @@ class Watch:
         self._closed = io.Flag()
         self._backoff = Backoff(len(connection.endpoints))
         self._created_by_s = 0.0
+
+    def __repr__(self) -> str:
+        if self._closed.is_set() or self._connection.closed:
+            state = "closed"
+        elif self._cursor.created:
+            state = f"at {self.endpoint}, next revision {self.next_revision}"
+        else:
+            state = f"waiting for a node, next revision {self.next_revision}"
+        return f"<{type(self).__name__} of {describe(self._cursor.spec.selector)}: {state}>"
 
     @property
     def endpoint(self) -> str | None:
@@ -77,10 +87,10 @@ class Watch:
     async def next(self, timeout_s: float | None = None) -> EventBatch:
         """Returns the next batch; waits for it, at most `timeout_s` seconds, and for ever by default.
 
-        Raises DeadlineExceeded after `timeout_s`, Compacted if history does not reach back to where the watch is,
+        0 takes what is there. Raises DeadlineExceeded after `timeout_s`, Compacted if history does not reach back to where the watch is,
         and Closed after `close`.
         """
-        deadline_s = None if timeout_s is None else io.now_s() + timeout_s
+        deadline_s = None if timeout_s is None else io.now_s() + arguments.wait(timeout_s)
         while True:
             if self._closed.is_set():
                 raise errors.Closed("the watch is closed")

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from coordinator_client import _io_sync as io
-from coordinator_client import calls, model
+from coordinator_client import arguments, calls, errors, model
 from coordinator_client import instances as layout
 from coordinator_client._sync.connection import Connection
 from coordinator_client._sync.discovery import ServiceView
@@ -33,6 +33,10 @@ class Client(KeySpace, io.Awaited):
 
     def __init__(self, endpoints: str | Sequence[str], timeout_s: float, shuffle: bool) -> None:
         super().__init__(Connection(endpoints, timeout_s, shuffle))
+
+    def __repr__(self) -> str:
+        state = "closed" if self._connection.closed else f"next at {self.endpoint}"
+        return f"<{type(self).__name__} of {','.join(self.endpoints)}: {state}>"
 
     def __enter__(self) -> Self:
         self._connection.check_open()
@@ -83,10 +87,12 @@ class Client(KeySpace, io.Awaited):
         )
         request = session_pb2.SessionOpenRequest(
             ttl_ms=calls.milliseconds(ttl, "ttl"),
-            id=owner_id(id),
+            id=owner_id(id, "id"),
             disconnect_grace_ms=grace_ms,
-            metadata=metadata or {},
+            metadata=arguments.pairs(metadata, "metadata"),
         )
+        if on_lost is not None and not callable(on_lost):
+            raise errors.InvalidArgument(f"on_lost is {arguments.shown(on_lost)}, not a function")
         return Session(self._connection, request, on_lost)
 
     def sessions(self, *, local: bool = False) -> tuple[model.SessionRecord, ...]:
@@ -94,7 +100,7 @@ class Client(KeySpace, io.Awaited):
         found: list[model.SessionRecord] = []
         while True:
             request = session_pb2.SessionListRequest(
-                local=local, start_after=found[-1].id if found else 0
+                local=arguments.flag(local, "local"), start_after=found[-1].id if found else 0
             )
             reply = self._connection.call(calls.SESSION_LIST, request, safe=True)
             found.extend(calls.session_record(record) for record in reply.sessions)
@@ -103,13 +109,15 @@ class Client(KeySpace, io.Awaited):
 
     def get_session(self, id: int, *, local: bool = False) -> model.SessionRecord:
         """Returns a session and the keys it owns; raises SessionNotFound."""
-        request = session_pb2.SessionGetRequest(id=id, local=local)
+        request = session_pb2.SessionGetRequest(
+            id=owner_id(id, "id"), local=arguments.flag(local, "local")
+        )
         reply = self._connection.call(calls.SESSION_GET, request, safe=True)
         return calls.session_record(reply.session, reply.keys)
 
     def close_session(self, id: int) -> int:
         """Ends any session, by its id; returns how many keys went with it. Raises SessionNotFound."""
-        request = session_pb2.SessionCloseRequest(id=id)
+        request = session_pb2.SessionCloseRequest(id=owner_id(id, "id"))
         reply = self._connection.call(calls.SESSION_CLOSE, request, safe=False)
         return reply.deleted
 
@@ -142,9 +150,9 @@ class Client(KeySpace, io.Awaited):
             id=id or f"{service}-{secrets.token_hex(6)}",
             address=address,
             port=port,
-            metadata=dict(metadata or {}),
-            ports=dict(ports or {}),
-            tags=tuple(tags),
+            metadata=arguments.pairs(metadata, "metadata"),
+            ports=ports or {},
+            tags=arguments.texts(tags, "tags"),
             weight=weight,
             zone=zone,
             version=version,
@@ -159,6 +167,10 @@ class Client(KeySpace, io.Awaited):
                 metadata={"service": service, "instance": instance.id},
             )
 
+        # What is wrong with the length of a TTL is told here, too, before anything is sent.
+        calls.milliseconds(ttl, "ttl")
+        if disconnect_grace is not None:
+            calls.milliseconds(disconnect_grace, "disconnect_grace")
         return Registration(self._connection, instance, make_session)
 
     def discover(self, service: str) -> ServiceView:
@@ -185,10 +197,10 @@ class Client(KeySpace, io.Awaited):
         self, endpoint: str | None = None, *, digest: bool = False, timeout_s: float | None = None
     ) -> model.MemberStatus:
         """Returns the state of the member at `endpoint`; by default at the one in use."""
-        request = cluster_pb2.StatusRequest(digest=digest)
+        request = cluster_pb2.StatusRequest(digest=arguments.flag(digest, "digest"))
         if endpoint is None:
             endpoint = self.endpoint
-        (address,) = calls.parse_endpoints(endpoint)
+        address = calls.parse_endpoint(endpoint)
         reply = self._connection.call_endpoint(address, calls.STATUS, request, timeout_s)
         return calls.member_status(reply, address)
 
@@ -206,6 +218,6 @@ def connect(
 
     Connections are made when they are needed. `timeout_s`: how long a call may take, retries included.
     `shuffle`: begin with any of the endpoints, so that clients spread over the nodes; False: with the first.
-    Raises InvalidArgument if an endpoint is malformed.
+    Raises InvalidArgument if an endpoint is malformed, or `timeout_s` is not a finite number above 0.
     """
     return Client(endpoints, timeout_s, shuffle)

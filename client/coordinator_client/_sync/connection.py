@@ -7,7 +7,7 @@ import random
 from collections.abc import Sequence
 
 from coordinator_client import _io_sync as io
-from coordinator_client import calls, errors
+from coordinator_client import arguments, calls, errors
 from coordinator_client.calls import Method, Reply, Request
 from coordinator_client.failures import (
     DEFECT_ATTEMPTS_MAX,
@@ -24,10 +24,8 @@ class Connection:
     """Sticks to one endpoint as long as it serves, and moves on to the next when it does not."""
 
     def __init__(self, endpoints: str | Sequence[str], timeout_s: float, shuffle: bool) -> None:
-        if not 0 < timeout_s < 86_400:
-            raise errors.InvalidArgument(f"timeout_s is {timeout_s!r}, not a number of seconds")
         self.endpoints = calls.parse_endpoints(endpoints)
-        self.timeout_s = timeout_s
+        self.timeout_s = arguments.timeout(timeout_s)
         self._current = random.randrange(len(self.endpoints)) if shuffle else 0
         self._channels: dict[str, io.Channel] = {}
         self._guard = io.Guard()
@@ -88,11 +86,11 @@ class Connection:
         timeout_s: float | None = None,
     ) -> tuple[Reply, float]:
         """Like `call`; also returns when the request that was answered went out."""
+        timeout_s = self.timeout_s if timeout_s is None else arguments.timeout(timeout_s)
         if request.ByteSize() > calls.MESSAGE_SIZE_BYTES_MAX:
             raise errors.LimitExceeded(
                 f"the request is larger than {calls.MESSAGE_SIZE_BYTES_MAX} bytes"
             )
-        timeout_s = self.timeout_s if timeout_s is None else timeout_s
         deadline_s = io.now_s() + timeout_s
         backoff = Backoff(len(self.endpoints))
         attempts = 0
@@ -128,7 +126,7 @@ class Connection:
         timeout_s: float | None = None,
     ) -> Reply:
         """Makes one attempt of a read on one endpoint."""
-        timeout_s = self.timeout_s if timeout_s is None else timeout_s
+        timeout_s = self.timeout_s if timeout_s is None else arguments.timeout(timeout_s)
         try:
             return self._channel(endpoint).call(method, request, timeout_s)
         except CallFailed as failed:

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from coordinator_client import _io_sync as io
-from coordinator_client import errors
+from coordinator_client import arguments, errors
 from coordinator_client._sync.connection import Connection
 from coordinator_client._sync.session import Session
 from coordinator_client._sync.txn import Txn
@@ -37,6 +37,8 @@ class Registration:
     def __init__(
         self, connection: Connection, instance: Instance, make_session: SessionMaker
     ) -> None:
+        # What can't be written is told now, not when a session is open already.
+        instance.to_json()
         self._connection = connection
         self._instance = instance
         self._make_session = make_session
@@ -45,6 +47,20 @@ class Registration:
         self._wake = io.Flag()
         self._registered = io.Flag()
         self._worker: io.Worker | None = None
+
+    def __repr__(self) -> str:
+        session = self._session
+        if self._stop.is_set():
+            state = "closed"
+        elif session is None:
+            state = "not open yet"
+        elif self.registered:
+            state = f"registered under session {session.id}"
+        else:
+            state = "lost, to be registered again"
+        instance = self._instance
+        name = f"{instance.service}/{instance.id} at {instance.endpoint}"
+        return f"<{type(self).__name__} of {name}: {state}>"
 
     @property
     def instance(self) -> Instance:
@@ -64,6 +80,8 @@ class Registration:
 
     def wait_registered(self, timeout_s: float | None = None) -> bool:
         """Waits until the registration stands (again), at most `timeout_s` seconds; returns whether it does."""
+        if timeout_s is not None:
+            arguments.wait(timeout_s)
         return self._registered.wait(timeout_s)
 
     def open(self) -> Self:
@@ -107,12 +125,13 @@ class Registration:
         Raises SessionLost while the registration does not stand; the state is then written when it does again.
         """
         state = InstanceState(status, note)
+        value = state.to_json()
         self._instance = replace(self._instance, state=state)
         session = self._session
         if session is None:
             raise errors.Closed("the registration is not open")
         key = state_key(self._instance.service, self._instance.id)
-        session.put(key, state.to_json())
+        session.put(key, value)
 
     def _register(self) -> None:
         """Opens a session and writes both keys under it, in one transaction."""

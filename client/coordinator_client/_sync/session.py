@@ -49,6 +49,17 @@ class Session:
         self.lost_reason = ""
         """A sentence for people, once the session is lost."""
 
+    def __repr__(self) -> str:
+        if self._stop.is_set():
+            state = "closed"
+        elif self.lost.is_set():
+            state = "lost"
+        elif self._id == 0:
+            state = "not open yet"
+        else:
+            state = f"alive at {self.endpoint}, sure for {self.remaining_s:.1f} s"
+        return f"<{type(self).__name__} {self._id}: {state}>"
+
     @property
     def id(self) -> int:
         """The session id; 0 before it was opened."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import sys
 
 EXIT_USAGE = 2
@@ -20,4 +21,7 @@ def main() -> None:
         sys.exit(EXIT_USAGE)
     from coordinator_client.cli.commands import root
 
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A locale without a character that is to be shown is no reason to show nothing.
+        sys.stdout.reconfigure(errors="backslashreplace")
     root(prog_name="coordctl")

@@ -3,40 +3,50 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import BinaryIO
 
 import click
 
 from coordinator_client import EventBatch, KeyValue, PutResult, RangeResult, TxnResult
-from coordinator_client.cli import output
-from coordinator_client.cli.options import EXIT_NOT_FOUND, options, shared_options
+from coordinator_client.cli import arguments, output
+from coordinator_client.cli.options import EXIT_NOT_FOUND, complain, options, shared_options
 from coordinator_client.cli.transaction import TransactionError, parse
 from coordinator_client.operations import Nested
 
 KV_COLUMNS = ("key", "value", "revision", "version", "session")
 
 
-def kv_row(kv: KeyValue) -> tuple[object, ...]:
-    return (
-        output.text(kv.key),
-        output.text(kv.value),
-        kv.mod_revision,
-        kv.version,
-        kv.session or None,
+def show_kvs(kvs: Sequence[KeyValue], keys_only: bool = False) -> None:
+    """Prints keys as a table."""
+    columns = [column for column in KV_COLUMNS if not (keys_only and column == "value")]
+    options().printer.table(
+        columns,
+        (
+            (
+                output.text(kv.key),
+                *([] if keys_only else [output.cell(kv.value)]),
+                kv.mod_revision,
+                kv.version,
+                kv.session or None,
+            )
+            for kv in kvs
+        ),
     )
 
 
 @click.command()
-@click.argument("key")
-@click.argument("value", required=False)
-@click.option("--session", type=int, metavar="ID", help="The key goes when this session ends.")
+@click.argument("key", type=arguments.raw)
+@click.argument("value", required=False, type=arguments.raw)
+@click.option(
+    "--session", type=arguments.number, metavar="ID", help="The key goes when this session ends."
+)
 @click.option("--sequence", is_flag=True, help="Append a number, counted per parent.")
 @click.option("--prev", is_flag=True, help="Print the key as it was before, too.")
 @shared_options
-def put(key: str, value: str | None, session: int | None, sequence: bool, prev: bool) -> None:
+def put(key: bytes, value: bytes | None, session: int | None, sequence: bool, prev: bool) -> None:
     """Writes a key. Without VALUE, or with -, the value is read from standard input."""
-    from_stdin = value is None or value == "-"
-    content = sys.stdin.buffer.read() if from_stdin else (value or "").encode()
+    content = sys.stdin.buffer.read() if value is None or value == b"-" else value
     with options().connect() as client:
         result = client.put(key, content, session=session, sequence=sequence, prev=prev)
     if options().printer.as_json:
@@ -51,16 +61,16 @@ def show_put(result: PutResult) -> None:
 
 
 @click.command()
-@click.argument("key")
+@click.argument("key", type=arguments.raw)
 @click.option("--prefix", is_flag=True, help="All keys that start with KEY, as a table.")
-@click.option("--revision", type=int, default=0, help="As it was at this revision.")
+@click.option("--revision", type=arguments.number, default=0, help="As it was at this revision.")
 @click.option("--local", is_flag=True, help="What the node has, without asking the others.")
-@click.option("--limit", type=click.IntRange(min=0), default=0, help="At most so many keys.")
+@click.option("--limit", type=arguments.number, default=0, help="At most so many keys.")
 @click.option("--keys-only", is_flag=True, help="Leave values out.")
 @click.option("--no-newline", is_flag=True, help="Print the value and nothing after it.")
 @shared_options
 def get(
-    key: str,
+    key: bytes,
     prefix: bool,
     revision: int,
     local: bool,
@@ -75,53 +85,56 @@ def get(
         )
     printer = options().printer
     if printer.as_json and (prefix or found.kvs):
-        printer.json(output.range_json(found) if prefix else output.kv_json(found.kvs[0]))
+        printer.json(
+            output.range_json(found, keys_only)
+            if prefix
+            else output.kv_json(found.kvs[0], keys_only)
+        )
     elif prefix:
-        show_range(found)
+        show_range(found, keys_only)
     elif found.kvs and not keys_only:
         printer.raw(found.kvs[0].value, newline=not no_newline)
     elif found.kvs:
         printer.line(output.text(found.kvs[0].key))
     if not found.kvs:
-        fail_not_found(f"no key {'starts with ' if prefix else ''}{key}")
+        fail_not_found(f"no key {'starts with ' if prefix else ''}{output.text(key)}")
 
 
-def show_range(found: RangeResult) -> None:
-    printer = options().printer
+def show_range(found: RangeResult, keys_only: bool = False) -> None:
     if found.kvs:
-        printer.table(KV_COLUMNS, map(kv_row, found.kvs))
+        show_kvs(found.kvs, keys_only)
     if found.more:
-        printer.line(f"… {found.count - len(found.kvs)} more", style="dim")
+        options().printer.line(f"… {found.count - len(found.kvs)} more", style="dim")
 
 
 def fail_not_found(message: str) -> None:
-    click.echo(f"coordctl: {message}", err=True)
+    complain(message)
     click.get_current_context().exit(EXIT_NOT_FOUND)
 
 
 @click.command()
-@click.argument("path", default="/")
-@click.option("--revision", type=int, default=0, help="As they were at this revision.")
+@click.argument("path", type=arguments.raw, default=b"/")
+@click.option("--revision", type=arguments.number, default=0, help="As they were at this revision.")
 @click.option("--local", is_flag=True, help="What the node has, without asking the others.")
 @shared_options
-def ls(path: str, revision: int, local: bool) -> None:
+def ls(path: bytes, revision: int, local: bool) -> None:
     """Lists the children of a path, one a line."""
     with options().connect() as client:
         names = client.children(path, revision=revision, local=local)
     printer = options().printer
     if printer.as_json:
-        printer.json({"path": path, "children": list(names)})
+        printer.json({**output.field("path", path), "children": list(names)})
         return
     for name in names:
         printer.line(name)
 
 
 @click.command("del")
-@click.argument("key")
+@click.argument("key", type=arguments.raw)
 @click.option("--prefix", is_flag=True, help="All keys that start with KEY, in one revision.")
 @click.option("--prev", is_flag=True, help="Print the keys as they were, too.")
 @shared_options
-def delete(key: str, prefix: bool, prev: bool) -> None:
+def delete(key: bytes, prefix: bool, prev: bool) -> None:
     """Deletes a key. Exits with 3 if there was nothing to delete."""
     with options().connect() as client:
         result = client.delete(key, prefix=prefix, prev=prev)
@@ -131,15 +144,17 @@ def delete(key: str, prefix: bool, prev: bool) -> None:
     else:
         printer.line(f"deleted {result.deleted}  revision {result.revision}")
         if result.prevs:
-            printer.table(KV_COLUMNS, map(kv_row, result.prevs))
+            show_kvs(result.prevs)
     if not result.deleted:
-        fail_not_found(f"no key {'starts with ' if prefix else ''}{key}")
+        fail_not_found(f"no key {'starts with ' if prefix else ''}{output.text(key)}")
 
 
 @click.command()
-@click.argument("key")
+@click.argument("key", type=arguments.raw)
 @click.option("--prefix", is_flag=True, help="All keys that start with KEY.")
-@click.option("--revision", type=int, default=0, help="Begin with this revision, in the past.")
+@click.option(
+    "--revision", type=arguments.number, default=0, help="Begin with this revision, in the past."
+)
 @click.option("--snapshot", is_flag=True, help="Begin with the keys as they are.")
 @click.option("--prev", is_flag=True, help="Show keys as they were before each change, too.")
 @click.option(
@@ -147,7 +162,7 @@ def delete(key: str, prefix: bool, prev: bool) -> None:
 )
 @shared_options
 def watch(
-    key: str, prefix: bool, revision: int, snapshot: bool, prev: bool, count: int | None
+    key: bytes, prefix: bool, revision: int, snapshot: bool, prev: bool, count: int | None
 ) -> None:
     """Prints changes of a key as they happen, until it is interrupted."""
     seen = 0
@@ -189,7 +204,7 @@ def txn(file: BinaryIO) -> None:
     try:
         nested = parse(file.read())
     except TransactionError as error:
-        raise click.UsageError(str(error)) from error
+        raise click.UsageError(output.visible(str(error))) from error
     result = commit(nested)
     printer = options().printer
     if printer.as_json:

@@ -8,7 +8,7 @@ import click
 
 from coordinator_client import Client, MemberStatus, errors
 from coordinator_client.cli import output
-from coordinator_client.cli.options import EXIT_UNAVAILABLE, options, shared_options
+from coordinator_client.cli.options import EXIT_UNAVAILABLE, options, sentence, shared_options
 
 STATUS_COLUMNS = ("name", "endpoint", "role", "term", "revision", "applied", "keys", "sessions")
 Answer = MemberStatus | errors.CoordinatorError
@@ -51,7 +51,7 @@ def ask(client: Client, address: str, digest: bool) -> Answer:
 def answer_json(address: str, answer: Answer) -> dict[str, Any]:
     if isinstance(answer, MemberStatus):
         return output.status_json(answer)
-    return {"endpoint": address, "error": str(answer)}
+    return {"endpoint": address, "error": sentence(answer, address)}
 
 
 def answer_row(address: str, answer: Answer) -> tuple[object, ...]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -10,7 +13,8 @@ from typing import Any, TypeVar
 import click
 
 from coordinator_client import Client, connect, errors
-from coordinator_client.cli.output import Printer
+from coordinator_client.cli import arguments
+from coordinator_client.cli.output import Printer, visible
 
 ENDPOINTS_VARIABLE = "COORDINATOR_ENDPOINTS"
 ENDPOINTS_DEFAULT = "127.0.0.1:2379"
@@ -31,12 +35,40 @@ EXIT_CODES: tuple[tuple[type[errors.CoordinatorError], int], ...] = (
     (errors.OutcomeUnknown, EXIT_OUTCOME_UNKNOWN),
 )
 
+# What servers and gRPC say of options that have other names and units there.
+TTL_LIMITS = re.compile(r"\bttl_ms\b.*must be from (\d+) to (\d+)$")
+GRACE_LIMITS = "must be from 0 to ttl_ms"
+NOT_SECONDS = re.compile(r"^(ttl|disconnect_grace)(?= is .* not a number of seconds$)")
+OPTION_NAMES = {"ttl": "--ttl", "disconnect_grace": "--grace"}
+TIMED_OUT = ("Deadline Exceeded", "DEADLINE_EXCEEDED")
+
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
 
 def exit_code(error: errors.CoordinatorError) -> int:
     """Returns the exit code that stands for an error."""
     return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), EXIT_FAILED)
+
+
+def complain(message: str) -> None:
+    """Prints a sentence to standard error."""
+    click.echo(f"coordctl: {visible(message)}", err=True)
+
+
+def sentence(error: errors.CoordinatorError, waited_for: str) -> str:
+    """Returns what an error says, in the words of the command line. `waited_for`: the nodes that were asked."""
+    message = str(error)
+    if found := TTL_LIMITS.search(message):
+        least, most = (int(limit) / 1000 for limit in found.groups())
+        return f"--ttl must be from {least:.10g} to {most:.10g} seconds"
+    if GRACE_LIMITS in message:
+        return "--grace must be from 0 to --ttl seconds"
+    message = NOT_SECONDS.sub(lambda found: OPTION_NAMES[found[0]], message)
+    for phrase in TIMED_OUT:
+        message = message.replace(
+            phrase, f"no answer from {waited_for} within {options().timeout_s:g} s"
+        )
+    return message
 
 
 @dataclass
@@ -91,6 +123,7 @@ def shared_options(command: CommandT) -> CommandT:
         ),
         click.option(
             "--endpoints",
+            type=arguments.text,
             metavar="HOST:PORT,…",
             expose_value=False,
             callback=_remember,
@@ -108,18 +141,11 @@ class ErrorExits(click.Group):
         try:
             return super().invoke(context)
         except errors.CoordinatorError as error:
-            click.echo(f"coordctl: {error}", err=True)
+            complain(sentence(error, options().endpoints))
             context.exit(exit_code(error))
+        except BrokenPipeError:
+            # Whoever reads, such as head, has enough. What is left to be written goes nowhere.
+            with contextlib.suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:
+                os.dup2(nowhere.fileno(), sys.stdout.fileno())
         except KeyboardInterrupt:
             context.exit(EXIT_INTERRUPTED)
-
-
-def pairs(context: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> Any:
-    """Returns `NAME=VALUE` options as a dictionary."""
-    found = {}
-    for pair in given:
-        name, equals, value = pair.partition("=")
-        if not equals or not name:
-            raise click.BadParameter(f"{pair!r} is not of the form NAME=VALUE")
-        found[name] = value
-    return found

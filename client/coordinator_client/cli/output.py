@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from coordinator_client import (
@@ -27,8 +28,17 @@ from coordinator_client import (
     TxnResult,
 )
 
-WIDTH_UNLIMITED = 1_000_000
+CELL_LENGTH_MAX = 200
+"""Characters of a value that a table shows."""
+PADDED_WIDTH_MAX = 48
+"""A wider cell moves the rest of its own row, and not that of all the others."""
+GAP = "  "
 Json = dict[str, Any]
+
+# Whatever moves a cursor, ends a line, turns text around, or has no form in UTF-8.
+_INVISIBLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_NAMED = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
+_ESCAPE_BEGUN = re.compile(r"\\(x[0-9a-f]?|u[0-9a-f]{0,3})?$")
 
 
 class Printer:
@@ -36,27 +46,33 @@ class Printer:
 
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json
-        terminal = sys.stdout.isatty()
-        # For a program that reads a table, a line stays a line.
-        self._console = Console(
-            width=None if terminal else WIDTH_UNLIMITED, highlight=False, force_terminal=terminal
-        )
+        self._console = Console(highlight=False) if sys.stdout.isatty() else None
 
     def json(self, document: Mapping[str, Any]) -> None:
         print(json.dumps(document, ensure_ascii=False), flush=True)
 
     def line(self, text: str, style: str = "") -> None:
-        """Prints one line at once."""
-        self._console.print(Text(text, style=style), soft_wrap=True)
-        sys.stdout.flush()
+        """Prints one line at once; it stays one whatever is in it."""
+        text = visible(text)
+        if style and self._console is not None:
+            self._console.print(Text(text, style=style), soft_wrap=True)
+            sys.stdout.flush()
+        else:
+            print(text, flush=True)
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for column in columns:
-            table.add_column(column.upper(), overflow="fold")
-        for row in rows:
-            table.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
-        self._console.print(table)
+        """Prints rows below a header, a line each. Cells are padded to the widest that is no wider than most are."""
+        shown = [["" if cell is None else visible(str(cell)) for cell in row] for row in rows]
+        header = [column.upper() for column in columns]
+        widths = [cell_len(title) for title in header]
+        for row in shown:
+            for i, cell in enumerate(row):
+                if widths[i] < (width := cell_len(cell)) <= PADDED_WIDTH_MAX:
+                    widths[i] = width
+        self.line(_padded(header, widths), style="bold")
+        for row in shown:
+            print(_padded(row, widths))
+        sys.stdout.flush()
 
     def raw(self, value: bytes, newline: bool) -> None:
         """Writes a value as it is."""
@@ -65,9 +81,36 @@ class Printer:
         sys.stdout.buffer.flush()
 
 
+def _padded(cells: Sequence[str], widths: Sequence[int]) -> str:
+    pads = (" " * (width - cell_len(cell)) for cell, width in zip(cells, widths, strict=False))
+    return GAP.join(map("".join, zip(cells, pads, strict=True))).rstrip()
+
+
+def visible(text: str) -> str:
+    r"""Returns text in which control characters, and bytes that were none, are written as `\n`, `\x1b`, `\u2028`."""
+    return _INVISIBLE.sub(_escape, text)
+
+
+def _escape(found: re.Match[str]) -> str:
+    number = ord(found[0])
+    if 0xDC80 <= number <= 0xDCFF:
+        # How Python keeps a byte of the command line that is not UTF-8 (PEP 383).
+        number -= 0xDC00
+    return _NAMED.get(found[0]) or (f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}")
+
+
 def text(value: bytes) -> str:
-    """Returns bytes for people: as text, with escapes where they are none."""
-    return value.decode(errors="backslashreplace")
+    """Returns bytes for people: as text on one line, with escapes for what can't be shown."""
+    return visible(value.decode(errors="backslashreplace"))
+
+
+def cell(value: bytes) -> str:
+    """Returns a value for a table: like `text`, but only the beginning of one that is long, and its size."""
+    # No character takes more than four bytes.
+    shown = text(value[: CELL_LENGTH_MAX * 4 + 4])
+    if len(shown) <= CELL_LENGTH_MAX:
+        return shown
+    return f"{_ESCAPE_BEGUN.sub('', shown[:CELL_LENGTH_MAX])}… ({len(value):,} bytes)"
 
 
 def field(name: str, value: bytes) -> Json:
@@ -78,10 +121,10 @@ def field(name: str, value: bytes) -> Json:
         return {f"{name}_base64": base64.b64encode(value).decode()}
 
 
-def kv_json(kv: KeyValue) -> Json:
+def kv_json(kv: KeyValue, keys_only: bool = False) -> Json:
     return {
         **field("key", kv.key),
-        **field("value", kv.value),
+        **({} if keys_only else field("value", kv.value)),
         "create_revision": kv.create_revision,
         "mod_revision": kv.mod_revision,
         "version": kv.version,
@@ -114,9 +157,9 @@ def delete_json(result: DeleteResult) -> Json:
     }
 
 
-def range_json(result: RangeResult) -> Json:
+def range_json(result: RangeResult, keys_only: bool = False) -> Json:
     return {
-        "kvs": [kv_json(kv) for kv in result.kvs],
+        "kvs": [kv_json(kv, keys_only) for kv in result.kvs],
         "count": result.count,
         "more": result.more,
         "revision": result.revision,

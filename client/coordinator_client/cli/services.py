@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import click
 
 from coordinator_client import Change, ChangeType, Client, EventBatch, Instance
-from coordinator_client.cli import output
+from coordinator_client.cli import arguments, output
 from coordinator_client.cli.child import Child
 from coordinator_client.cli.keys import fail_not_found
-from coordinator_client.cli.options import options, pairs, shared_options
+from coordinator_client.cli.options import options, shared_options
 from coordinator_client.cli.waiting import wait_for_end
 from coordinator_client.errors import InvalidArgument
 from coordinator_client.instances import ROOT
@@ -21,18 +21,22 @@ STYLES = {ChangeType.ADDED: "green", ChangeType.CHANGED: "yellow", ChangeType.RE
 
 
 @click.command()
-@click.argument("name")
-@click.option("--address", required=True, help="IP address or host name of the instance.")
+@click.argument("name", type=arguments.text)
+@click.option(
+    "--address", required=True, type=arguments.text, help="IP address or host name of the instance."
+)
 @click.option("--port", required=True, type=click.IntRange(1, 65535))
-@click.option("--id", help="Of the instance.  [default: made up]")
+@click.option("--id", type=arguments.text, help="Of the instance.  [default: made up]")
 @click.option(
     "--ttl", type=float, default=10.0, show_default=True, help="Seconds it may be silent."
 )
 @click.option("--grace", type=float, help="Seconds it lives once its connection is lost.")
-@click.option("--metadata", multiple=True, callback=pairs, metavar="NAME=VALUE")
-@click.option("--tag", multiple=True)
-@click.option("--zone")
-@click.option("--version", "instance_version")
+@click.option(
+    "--metadata", type=arguments.text, multiple=True, callback=arguments.pairs, metavar="NAME=VALUE"
+)
+@click.option("--tag", type=arguments.text, multiple=True)
+@click.option("--zone", type=arguments.text)
+@click.option("--version", "instance_version", type=arguments.text)
 @click.argument("command", nargs=-1, metavar="[-- COMMAND…]")
 @shared_options
 def register(
@@ -85,7 +89,7 @@ def show_registered(instance: Instance) -> None:
 
 
 @click.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, type=arguments.text)
 @click.option("--watch", is_flag=True, help="Then print changes as they happen.")
 @click.option(
     "--count", type=click.IntRange(min=1), help="With --watch: end after so many changes."

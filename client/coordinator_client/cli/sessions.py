@@ -7,8 +7,8 @@ import sys
 import click
 
 from coordinator_client import SessionRecord
-from coordinator_client.cli import output
-from coordinator_client.cli.options import EXIT_FAILED, options, pairs, shared_options
+from coordinator_client.cli import arguments, output
+from coordinator_client.cli.options import EXIT_FAILED, complain, options, shared_options
 from coordinator_client.cli.waiting import wait_for_end
 
 
@@ -21,7 +21,12 @@ def session() -> None:
 @click.option("--ttl", type=float, default=60.0, show_default=True, help="Seconds it lives.")
 @click.option("--grace", type=float, help="Seconds it lives once its connection is lost.")
 @click.option(
-    "--metadata", multiple=True, callback=pairs, metavar="NAME=VALUE", help="Said of it in lists."
+    "--metadata",
+    type=arguments.text,
+    multiple=True,
+    callback=arguments.pairs,
+    metavar="NAME=VALUE",
+    help="Said of it in lists.",
 )
 @click.option("--keep", is_flag=True, help="Keep it alive until interrupted, then close it.")
 @shared_options
@@ -38,7 +43,7 @@ def open_session(ttl: float, grace: float | None, metadata: dict[str, str], keep
             return
         wait_for_end(opened.lost.wait)
         if opened.lost.is_set():
-            click.echo(f"coordctl: {opened.lost_reason}", err=True)
+            complain(str(opened.lost_reason))
             sys.exit(EXIT_FAILED)
         opened.close()
 
@@ -64,7 +69,7 @@ def session_row(record: SessionRecord) -> tuple[object, ...]:
 
 
 @session.command("close")
-@click.argument("id", type=int)
+@click.argument("id", type=arguments.number)
 @shared_options
 def close_session(id: int) -> None:
     """Ends a session and deletes its keys. Exits with 3 if there is no such session."""

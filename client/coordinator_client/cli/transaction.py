@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import operator
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from coordinator_client import (
     Range,
     Span,
 )
+from coordinator_client.cli.arguments import INT64_MAX, is_utf8
 from coordinator_client.errors import InvalidArgument
 
 OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
@@ -44,6 +44,8 @@ def parse(text: bytes) -> Nested:
     """Returns the transaction that JSON describes; raises TransactionError."""
     try:
         document = json.loads(text)
+    except UnicodeDecodeError as error:
+        raise TransactionError(f"this is not UTF-8: byte {error.start + 1} is no text") from error
     except (ValueError, RecursionError) as error:
         raise TransactionError(f"this is not JSON: {error}") from error
     return _txn(document, "", 0)
@@ -176,6 +178,8 @@ def _text(fields: dict[str, Any], name: str, where: str) -> str:
     if not isinstance(fields.get(name), str):
         raise TransactionError(f"{where}.{name} must be text")
     text: str = fields[name]
+    if not is_utf8(text):
+        raise TransactionError(f"{where}.{name} has half a character, a lone surrogate")
     return text
 
 
@@ -184,7 +188,7 @@ def _bytes(fields: dict[str, Any], name: str, where: str, default: bytes | None 
     if encoded in fields:
         try:
             return base64.b64decode(_text(fields, encoded, where), validate=True)
-        except binascii.Error as error:
+        except ValueError as error:
             raise TransactionError(f"{where}.{encoded} is not base64: {error}") from error
     if name not in fields and default is not None:
         return default
@@ -194,9 +198,11 @@ def _bytes(fields: dict[str, Any], name: str, where: str, default: bytes | None 
 def _number(fields: dict[str, Any], name: str, where: str) -> int:
     value = fields[name]
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
-        return int(value)
+        value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
         raise TransactionError(f"{where}.{name} must be a whole number")
+    if not -INT64_MAX <= value <= INT64_MAX:
+        raise TransactionError(f"{where}.{name} is beyond 64 bits")
     return value
 
 

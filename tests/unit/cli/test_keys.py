@@ -14,10 +14,10 @@ def test_put_takes_the_value_from_argument_or_input(coordctl: Coordctl) -> None:
     coordctl.run("put", "/a", "-", stdin=b"x")
     coordctl.run("put", "/a", "", "--session", "9", "--sequence", "--prev")
     assert [arguments for _, arguments, _ in client.asked] == [
-        ("/a", "ä".encode()),
-        ("/a", b"\xff\n"),
-        ("/a", b"x"),
-        ("/a", b""),
+        (b"/a", "ä".encode()),
+        (b"/a", b"\xff\n"),
+        (b"/a", b"x"),
+        (b"/a", b""),
     ]
     assert client.asked[-1][2] == {"session": 9, "sequence": True, "prev": True}
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from coordinator_client import Compare, InvalidArgument, Key, Prefix, Span
-from coordinator_client.compares import encode, selector
+from coordinator_client.compares import selector
 from coordinator_client.pb import kv_pb2
 
 Op = kv_pb2.Compare
