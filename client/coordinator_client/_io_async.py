@@ -14,7 +14,7 @@ from typing import Any, Generic, Self
 import grpc
 import grpc.aio
 
-from coordinator_client import arguments
+from coordinator_client import validation
 from coordinator_client.calls import CHANNEL_OPTIONS, Method, Reply, Request
 from coordinator_client.failures import CallFailed, Failure, failure_from
 
@@ -53,7 +53,7 @@ class Flag:
     async def wait(self, timeout_s: float | None = None) -> bool:
         """Waits until it happens, at most `timeout_s` seconds; returns whether it has."""
         if timeout_s is not None:
-            arguments.wait(timeout_s)
+            validation.wait(timeout_s)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 await self._event.wait()

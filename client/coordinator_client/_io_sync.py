@@ -15,7 +15,7 @@ from typing import Any, Generic
 
 import grpc
 
-from coordinator_client import arguments
+from coordinator_client import validation
 from coordinator_client.calls import CHANNEL_OPTIONS, Method, Reply, Request
 from coordinator_client.failures import CallFailed, Failure, failure_from
 
@@ -62,7 +62,7 @@ class Flag:
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Waits until it happens, at most `timeout_s` seconds; returns whether it has."""
-        return self._event.wait(None if timeout_s is None else arguments.wait(timeout_s))
+        return self._event.wait(None if timeout_s is None else validation.wait(timeout_s))
 
 
 class Awaited:

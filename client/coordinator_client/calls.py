@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from google.protobuf.message import Message
 
-from coordinator_client import arguments, model
+from coordinator_client import model, validation
 from coordinator_client.errors import CoordinatorError, InvalidArgument
 from coordinator_client.operations import Delete, Get, Nested, Operation, Put, Range
 from coordinator_client.pb import cluster_pb2, common_pb2, kv_pb2, session_pb2, watch_pb2
@@ -99,7 +99,7 @@ def parse_endpoints(endpoints: str | Sequence[str]) -> tuple[str, ...]:
     Raises InvalidArgument if there is none, or one has no port.
     """
     listed = [endpoints] if isinstance(endpoints, str) else endpoints
-    parts = ",".join(arguments.texts(listed, "endpoints")).split(",")
+    parts = ",".join(validation.texts(listed, "endpoints")).split(",")
     found = tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
     if not found:
         raise InvalidArgument("no endpoint given; say host:port, or several separated by commas")
@@ -120,13 +120,13 @@ def parse_endpoint(endpoint: str) -> str:
     """Returns the one address in `endpoint`; raises InvalidArgument."""
     found = parse_endpoints(endpoint)
     if len(found) > 1:
-        raise InvalidArgument(f"endpoint {arguments.shown(endpoint)} is more than one")
+        raise InvalidArgument(f"endpoint {validation.shown(endpoint)} is more than one")
     return found[0]
 
 
 def milliseconds(seconds: float, name: str) -> int:
     """Returns a length of time as the API wants it; raises InvalidArgument unless it is a number >= 0."""
-    return round(arguments.wait(seconds, name) * 1000)
+    return round(validation.wait(seconds, name) * 1000)
 
 
 # --- what replies become ------------------------------------------------------------------------

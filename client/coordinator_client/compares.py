@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Generic, NoReturn, TypeVar
 
-from coordinator_client import arguments
+from coordinator_client import validation
 from coordinator_client.errors import InvalidArgument
 from coordinator_client.pb import common_pb2, kv_pb2
 
@@ -36,9 +36,9 @@ def selector(
     key: str | bytes, *, prefix: bool = False, range_end: str | bytes | None = None
 ) -> common_pb2.Selector:
     """Returns the selector of one key, of a prefix, or of the half-open range [key, range_end)."""
-    prefix = arguments.flag(prefix, "prefix")
-    start = arguments.to_bytes(key, "key")
-    end = None if range_end is None else arguments.to_bytes(range_end, "range_end")
+    prefix = validation.flag(prefix, "prefix")
+    start = validation.to_bytes(key, "key")
+    end = None if range_end is None else validation.to_bytes(range_end, "range_end")
     if prefix and end is not None:
         raise InvalidArgument("give either prefix or range_end, not both")
     if end is not None and not end:
@@ -97,17 +97,17 @@ class Target(Generic[_T]):
         if self._name == "value":
             if not isinstance(operand, str | bytes):
                 raise InvalidArgument(
-                    f"a value is compared with str or bytes, not {arguments.shown(operand)}"
+                    f"a value is compared with str or bytes, not {validation.shown(operand)}"
                 )
-            encoded = arguments.to_bytes(operand, "value")
+            encoded = validation.to_bytes(operand, "value")
             return Compare(self._of, self._name, operator, encoded)
         # Anything with an id, such as an open session, stands for its id.
         number = getattr(operand, "id", operand)
         if isinstance(number, bool) or not isinstance(number, int):
             raise InvalidArgument(
-                f"{self._name} is compared with an int, not {arguments.shown(operand)}"
+                f"{self._name} is compared with an int, not {validation.shown(operand)}"
             )
-        number = arguments.whole(number, self._name, at_least=-arguments.INT64_MAX - 1)
+        number = validation.whole(number, self._name, at_least=-validation.INT64_MAX - 1)
         return Compare(self._of, self._name, operator, number)
 
     def __eq__(self, operand: object) -> Compare:  # type: ignore[override]  # the point of the class

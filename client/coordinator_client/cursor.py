@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from coordinator_client import arguments, calls, errors
+from coordinator_client import calls, errors, validation
 from coordinator_client.model import Event, EventBatch, KeyValue
 from coordinator_client.pb import common_pb2, watch_pb2
 
@@ -32,10 +32,10 @@ class WatchSpec:
     min_revision: int = 0
 
     def __post_init__(self) -> None:
-        arguments.whole(self.start_revision, "start_revision")
-        arguments.whole(self.min_revision, "min_revision")
+        validation.whole(self.start_revision, "start_revision")
+        validation.whole(self.min_revision, "min_revision")
         for name in ("snapshot", "prev", "puts", "deletes", "progress", "local"):
-            arguments.flag(getattr(self, name), name)
+            validation.flag(getattr(self, name), name)
         if self.snapshot and self.start_revision:
             raise errors.InvalidArgument("a watch with a snapshot has no start_revision")
         if not self.puts and not self.deletes:

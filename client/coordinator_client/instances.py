@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from coordinator_client import arguments
+from coordinator_client import validation
 from coordinator_client.errors import InvalidArgument
 from coordinator_client.model import KeyValue
 
@@ -49,14 +49,14 @@ class InstanceState:
         if self.status not in STATUSES:
             raise InvalidArgument(f"status {self.status!r} is none of {', '.join(STATUSES)}")
         if not isinstance(self.note, str):
-            raise InvalidArgument(f"note is {arguments.shown(self.note)}, not text")
+            raise InvalidArgument(f"note is {validation.shown(self.note)}, not text")
         if len(self.note) > NOTE_SIZE_MAX:
             raise InvalidArgument(f"the note is longer than {NOTE_SIZE_MAX} characters")
 
     def to_json(self) -> bytes:
         """Returns the value of the state key; raises InvalidArgument if UTF-8 can't express the note."""
         fields = {"state": self.status} | ({"note": self.note} if self.note else {})
-        arguments.text(self.note, "note")
+        validation.text(self.note, "note")
         return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
 
     @classmethod
@@ -104,7 +104,7 @@ class Instance:
         _validate_port(self.port, "port")
         for value, name in ((self.metadata, "metadata"), (self.ports, "ports")):
             if not isinstance(value, Mapping):
-                raise InvalidArgument(f"{name} is {arguments.shown(value)}, not a mapping")
+                raise InvalidArgument(f"{name} is {validation.shown(value)}, not a mapping")
         if len(self.ports) > PORTS_MAX:
             raise InvalidArgument(f"more than {PORTS_MAX} ports")
         for name, port in self.ports.items():
@@ -136,7 +136,7 @@ class Instance:
 
     def to_json(self) -> bytes:
         """Returns the value of the definition key; raises InvalidArgument if UTF-8 can't express the metadata."""
-        metadata = arguments.pairs(self.metadata, "metadata")
+        metadata = validation.pairs(self.metadata, "metadata")
         fields: dict[str, object] = {
             "id": self.id,
             "service": self.service,

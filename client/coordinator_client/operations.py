@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from coordinator_client import arguments
+from coordinator_client import validation
 from coordinator_client.compares import Compare, selector
 from coordinator_client.errors import InvalidArgument
 from coordinator_client.pb import kv_pb2
@@ -27,8 +27,15 @@ def owner_id(session: Owner | int | None, name: str = "session") -> int:
     """Returns the id of a session that was given as itself or as its id; 0 for None."""
     if session is None:
         return 0
-    # What is neither has no id, and is then what the message shows.
-    return arguments.whole(getattr(session, "id", session), name)
+    try:
+        number = session if isinstance(session, int) else session.id
+    except AttributeError:
+        shown = validation.shown(session)
+        raise InvalidArgument(f"{name} is {shown}, neither a session nor an id") from None
+    if number == 0 and not isinstance(session, int):
+        # The key would be written for good, which nobody who names a session means.
+        raise InvalidArgument(f"{name} is not open")
+    return validation.whole(number, name)
 
 
 @dataclass(frozen=True)
@@ -43,15 +50,15 @@ class Put:
 
     def message(self) -> kv_pb2.PutRequest:
         """Returns the operation as it travels."""
-        key = arguments.to_bytes(self.key, "key")
+        key = validation.to_bytes(self.key, "key")
         if not key:
             raise InvalidArgument("the key is empty")
         return kv_pb2.PutRequest(
             key=key,
-            value=arguments.to_bytes(self.value, "value"),
+            value=validation.to_bytes(self.value, "value"),
             session=owner_id(self.session),
-            sequence=arguments.flag(self.sequence, "sequence"),
-            prev_kv=arguments.flag(self.prev, "prev"),
+            sequence=validation.flag(self.sequence, "sequence"),
+            prev_kv=validation.flag(self.prev, "prev"),
         )
 
 
@@ -81,9 +88,9 @@ class Range:
         """Returns the operation as it travels."""
         return kv_pb2.RangeRequest(
             selector=selector(self.key, prefix=self.prefix, range_end=self.range_end),
-            limit=arguments.whole(self.limit, "limit"),
-            keys_only=arguments.flag(self.keys_only, "keys_only"),
-            count_only=arguments.flag(self.count_only, "count_only"),
+            limit=validation.whole(self.limit, "limit"),
+            keys_only=validation.flag(self.keys_only, "keys_only"),
+            count_only=validation.flag(self.count_only, "count_only"),
         )
 
 
@@ -100,8 +107,12 @@ class Delete:
         """Returns the operation as it travels."""
         return kv_pb2.DeleteRangeRequest(
             selector=selector(self.key, prefix=self.prefix, range_end=self.range_end),
-            prev_kv=arguments.flag(self.prev, "prev"),
+            prev_kv=validation.flag(self.prev, "prev"),
         )
+
+
+NESTED_DEPTH_MAX = 32
+"""Transactions within each other; more does not fit into a message of protobuf (100 levels, 3 for each)."""
 
 
 @dataclass(frozen=True)
@@ -112,19 +123,27 @@ class Nested:
     then: tuple[Operation, ...] = ()
     otherwise: tuple[Operation, ...] = ()
 
-    def message(self) -> kv_pb2.TxnRequest:
-        """Returns the operation as it travels."""
+    def message(self, depth: int = 1) -> kv_pb2.TxnRequest:
+        """Returns the operation as it travels; `depth` counts the transactions around it, itself included."""
+        if depth > NESTED_DEPTH_MAX:
+            raise InvalidArgument(f"more than {NESTED_DEPTH_MAX} transactions within each other")
+        for name in ("when", "then", "otherwise"):
+            if not isinstance(getattr(self, name), tuple | list):
+                raise InvalidArgument(f"{name} is not a tuple; (x,) is one of a single item")
+        for compare in self.when:
+            if not isinstance(compare, Compare):
+                raise InvalidArgument(f"when has {validation.shown(compare)}, not a compare")
         return kv_pb2.TxnRequest(
             compares=[compare.message() for compare in self.when],
-            success=[_wrap(operation) for operation in self.then],
-            failure=[_wrap(operation) for operation in self.otherwise],
+            success=[_wrap(operation, depth) for operation in self.then],
+            failure=[_wrap(operation, depth) for operation in self.otherwise],
         )
 
 
 Operation = Put | Get | Range | Delete | Nested
 
 
-def _wrap(operation: Operation) -> kv_pb2.RequestOp:
+def _wrap(operation: Operation, depth: int) -> kv_pb2.RequestOp:
     match operation:
         case Put():
             return kv_pb2.RequestOp(put=operation.message())
@@ -133,8 +152,8 @@ def _wrap(operation: Operation) -> kv_pb2.RequestOp:
         case Delete():
             return kv_pb2.RequestOp(delete_range=operation.message())
         case Nested():
-            return kv_pb2.RequestOp(txn=operation.message())
-    raise InvalidArgument(f"{operation!r} is not an operation of a transaction")
+            return kv_pb2.RequestOp(txn=operation.message(depth + 1))
+    raise InvalidArgument(f"{validation.shown(operation)} is not an operation of a transaction")
 
 
 def only_reads(operations: Iterable[Operation]) -> bool:

@@ -106,8 +106,39 @@ def test_keys_as_text(shell: Shell) -> None:
     shown = shell.text("get", "/k/", "--prefix").splitlines()
     assert shown[0].split() == ["KEY", "VALUE", "REVISION", "VERSION", "SESSION"]
     assert shown[1].split()[:2] == ["/k/a", "two"]
-    assert shown[2].split()[:2] == ["/k/b/c", "\x00\\xff"]
+    assert shown[2].split()[:2] == ["/k/b/c", "\\x00\\xff"]
     assert shell.text("del", "/k/", "--prefix").startswith("deleted 2  revision ")
+
+
+def test_keys_that_are_no_text(shell: Shell) -> None:
+    key = os.fsdecode(b"/raw\xff")
+    assert shell.run_program("put", key, os.fsdecode(b"\xfe\n")).startswith("/raw\\xff  revision ")
+    assert shell.run("get", key, "--no-newline").stdout_bytes == b"\xfe\n"
+    assert shell.json("get", key)["key_base64"] == "L3Jhd/8="
+    assert "no key /rawx\\xfe" in shell.run("get", os.fsdecode(b"/rawx\xfe"), code=3).stderr
+    assert shell.run_program("del", key).startswith("deleted 1  revision ")
+
+
+def wrote_to(running: subprocess.Popen[str], client: Client) -> bool:
+    """Makes a change for a watch to print; returns whether that ended it."""
+    client.put("/pipe/w", b"x")
+    return running.poll() is not None
+
+
+def test_a_reader_that_has_enough_is_no_failure(shell: Shell, client: Client) -> None:
+    client.put("/pipe/big", b"x" * 500_000)
+    for arguments in (
+        ("get", "/pipe/big"),
+        ("get", "/pipe/", "--prefix", "-o", "json"),
+        ("watch", "/pipe/", "--prefix"),
+    ):
+        with shell.running(*arguments) as running:
+            assert running.stdout is not None
+            running.stdout.close()
+            if arguments[0] == "watch":
+                wait_until(lambda: wrote_to(running, client), 20, lambda: "it goes on")
+            assert running.wait(20) == 0
+            running.stdout = None
 
 
 def test_keys_as_json(shell: Shell) -> None:
@@ -165,6 +196,13 @@ def test_what_is_not_there_is_exit_code_3(shell: Shell) -> None:
 )
 def test_misuse_is_exit_code_2(shell: Shell, arguments: list[str]) -> None:
     assert shell.run(*arguments, code=2).stderr
+
+
+def test_the_ttl_is_told_in_seconds(shell: Shell) -> None:
+    stderr = shell.run("session", "open", "--ttl", "0.001", code=2).stderr
+    assert stderr == "coordctl: --ttl must be from 0.5 to 86400 seconds\n"
+    stderr = shell.run("session", "open", "--ttl", "1", "--grace", "2", code=2).stderr
+    assert stderr == "coordctl: --grace must be from 0 to --ttl seconds\n"
 
 
 def test_nobody_there_is_exit_code_4(shell: Shell) -> None:

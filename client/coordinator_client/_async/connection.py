@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 
 from coordinator_client import _io_async as io
-from coordinator_client import arguments, calls, errors
+from coordinator_client import calls, errors, validation
 from coordinator_client.calls import Method, Reply, Request
 from coordinator_client.failures import (
     DEFECT_ATTEMPTS_MAX,
@@ -24,7 +24,7 @@ class Connection:
 
     def __init__(self, endpoints: str | Sequence[str], timeout_s: float, shuffle: bool) -> None:
         self.endpoints = calls.parse_endpoints(endpoints)
-        self.timeout_s = arguments.timeout(timeout_s)
+        self.timeout_s = validation.timeout(timeout_s)
         self._current = random.randrange(len(self.endpoints)) if shuffle else 0
         self._channels: dict[str, io.Channel] = {}
         self._guard = io.Guard()
@@ -85,7 +85,7 @@ class Connection:
         timeout_s: float | None = None,
     ) -> tuple[Reply, float]:
         """Like `call`; also returns when the request that was answered went out."""
-        timeout_s = self.timeout_s if timeout_s is None else arguments.timeout(timeout_s)
+        timeout_s = self.timeout_s if timeout_s is None else validation.timeout(timeout_s)
         if request.ByteSize() > calls.MESSAGE_SIZE_BYTES_MAX:
             raise errors.LimitExceeded(
                 f"the request is larger than {calls.MESSAGE_SIZE_BYTES_MAX} bytes"
@@ -125,7 +125,7 @@ class Connection:
         timeout_s: float | None = None,
     ) -> Reply:
         """Makes one attempt of a read on one endpoint."""
-        timeout_s = self.timeout_s if timeout_s is None else arguments.timeout(timeout_s)
+        timeout_s = self.timeout_s if timeout_s is None else validation.timeout(timeout_s)
         try:
             return await self._channel(endpoint).call(method, request, timeout_s)
         except CallFailed as failed:

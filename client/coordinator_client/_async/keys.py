@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from coordinator_client import arguments, calls, model
+from coordinator_client import calls, model, validation
 from coordinator_client._async.connection import Connection
 from coordinator_client._async.txn import Txn
 from coordinator_client._async.watch import Watch
@@ -63,14 +63,14 @@ class KeySpace:
         """
         request = kv_pb2.RangeRequest(
             selector=selector(key, prefix=prefix, range_end=range_end),
-            revision=arguments.whole(revision, "revision"),
-            limit=arguments.whole(limit, "limit"),
-            keys_only=arguments.flag(keys_only, "keys_only"),
-            count_only=arguments.flag(count_only, "count_only"),
-            delimiter=arguments.to_bytes(delimiter, "delimiter"),
-            local=arguments.flag(local, "local"),
-            min_revision=arguments.whole(min_revision, "min_revision"),
-            start_after=arguments.to_bytes(start_after, "start_after"),
+            revision=validation.whole(revision, "revision"),
+            limit=validation.whole(limit, "limit"),
+            keys_only=validation.flag(keys_only, "keys_only"),
+            count_only=validation.flag(count_only, "count_only"),
+            delimiter=validation.to_bytes(delimiter, "delimiter"),
+            local=validation.flag(local, "local"),
+            min_revision=validation.whole(min_revision, "min_revision"),
+            start_after=validation.to_bytes(start_after, "start_after"),
         )
         reply = await self._connection.call(calls.RANGE, request, safe=True, timeout_s=timeout_s)
         return calls.range_result(reply, revision or reply.header.revision)
@@ -90,7 +90,7 @@ class KeySpace:
 
         Raises Compacted if history is compacted past that revision meanwhile.
         """
-        arguments.whole(page_size, "page_size")
+        validation.whole(page_size, "page_size")
         start_after = b""
         while True:
             page = await self.range(
@@ -117,7 +117,7 @@ class KeySpace:
 
         In ascending order, as of one revision.
         """
-        prefix = arguments.to_bytes(path, "path").rstrip(b"/") + b"/"
+        prefix = validation.to_bytes(path, "path").rstrip(b"/") + b"/"
         names: set[str] = set()
         start_after = b""
         while True:
@@ -178,7 +178,7 @@ class KeySpace:
 
     async def compact(self, revision: int, *, timeout_s: float | None = None) -> None:
         """Forgets history up to a revision: what was before it can be neither read nor watched any more."""
-        request = kv_pb2.CompactRequest(revision=arguments.whole(revision, "revision"))
+        request = kv_pb2.CompactRequest(revision=validation.whole(revision, "revision"))
         await self._connection.call(calls.COMPACT, request, safe=False, timeout_s=timeout_s)
 
     def watch(

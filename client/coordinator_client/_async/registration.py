@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from coordinator_client import _io_async as io
-from coordinator_client import arguments, errors
+from coordinator_client import errors
 from coordinator_client._async.connection import Connection
 from coordinator_client._async.session import Session
 from coordinator_client._async.txn import Txn
@@ -79,8 +79,6 @@ class Registration:
 
     async def wait_registered(self, timeout_s: float | None = None) -> bool:
         """Waits until the registration stands (again), at most `timeout_s` seconds; returns whether it does."""
-        if timeout_s is not None:
-            arguments.wait(timeout_s)
         return await self._registered.wait(timeout_s)
 
     async def open(self) -> Self:

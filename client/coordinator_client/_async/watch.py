@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from coordinator_client import _io_async as io
-from coordinator_client import arguments, calls, errors
+from coordinator_client import calls, errors, validation
 from coordinator_client._async.connection import Connection
 from coordinator_client.compares import describe
 from coordinator_client.cursor import NodeUnsuited, WatchCursor, WatchSpec
@@ -87,10 +87,10 @@ class Watch:
     async def next(self, timeout_s: float | None = None) -> EventBatch:
         """Returns the next batch; waits for it, at most `timeout_s` seconds, and for ever by default.
 
-        0 takes what is there. Raises DeadlineExceeded after `timeout_s`, Compacted if history does not reach back to where the watch is,
-        and Closed after `close`.
+        With 0 it takes what is there. Raises DeadlineExceeded after `timeout_s`, Compacted if history does not reach
+        back to where the watch is, and Closed after `close`.
         """
-        deadline_s = None if timeout_s is None else io.now_s() + arguments.wait(timeout_s)
+        deadline_s = None if timeout_s is None else io.now_s() + validation.wait(timeout_s)
         while True:
             if self._closed.is_set():
                 raise errors.Closed("the watch is closed")

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from coordinator_client import _io_sync as io
-from coordinator_client import arguments, calls, errors, model
+from coordinator_client import calls, errors, model, validation
 from coordinator_client import instances as layout
 from coordinator_client._sync.connection import Connection
 from coordinator_client._sync.discovery import ServiceView
@@ -89,10 +89,10 @@ class Client(KeySpace, io.Awaited):
             ttl_ms=calls.milliseconds(ttl, "ttl"),
             id=owner_id(id, "id"),
             disconnect_grace_ms=grace_ms,
-            metadata=arguments.pairs(metadata, "metadata"),
+            metadata=validation.pairs(metadata, "metadata"),
         )
         if on_lost is not None and not callable(on_lost):
-            raise errors.InvalidArgument(f"on_lost is {arguments.shown(on_lost)}, not a function")
+            raise errors.InvalidArgument(f"on_lost is {validation.shown(on_lost)}, not a function")
         return Session(self._connection, request, on_lost)
 
     def sessions(self, *, local: bool = False) -> tuple[model.SessionRecord, ...]:
@@ -100,7 +100,7 @@ class Client(KeySpace, io.Awaited):
         found: list[model.SessionRecord] = []
         while True:
             request = session_pb2.SessionListRequest(
-                local=arguments.flag(local, "local"), start_after=found[-1].id if found else 0
+                local=validation.flag(local, "local"), start_after=found[-1].id if found else 0
             )
             reply = self._connection.call(calls.SESSION_LIST, request, safe=True)
             found.extend(calls.session_record(record) for record in reply.sessions)
@@ -110,7 +110,7 @@ class Client(KeySpace, io.Awaited):
     def get_session(self, id: int, *, local: bool = False) -> model.SessionRecord:
         """Returns a session and the keys it owns; raises SessionNotFound."""
         request = session_pb2.SessionGetRequest(
-            id=owner_id(id, "id"), local=arguments.flag(local, "local")
+            id=owner_id(id, "id"), local=validation.flag(local, "local")
         )
         reply = self._connection.call(calls.SESSION_GET, request, safe=True)
         return calls.session_record(reply.session, reply.keys)
@@ -150,9 +150,9 @@ class Client(KeySpace, io.Awaited):
             id=id or f"{service}-{secrets.token_hex(6)}",
             address=address,
             port=port,
-            metadata=arguments.pairs(metadata, "metadata"),
+            metadata=validation.pairs(metadata, "metadata"),
             ports=ports or {},
-            tags=arguments.texts(tags, "tags"),
+            tags=validation.texts(tags, "tags"),
             weight=weight,
             zone=zone,
             version=version,
@@ -197,7 +197,7 @@ class Client(KeySpace, io.Awaited):
         self, endpoint: str | None = None, *, digest: bool = False, timeout_s: float | None = None
     ) -> model.MemberStatus:
         """Returns the state of the member at `endpoint`; by default at the one in use."""
-        request = cluster_pb2.StatusRequest(digest=arguments.flag(digest, "digest"))
+        request = cluster_pb2.StatusRequest(digest=validation.flag(digest, "digest"))
         if endpoint is None:
             endpoint = self.endpoint
         address = calls.parse_endpoint(endpoint)

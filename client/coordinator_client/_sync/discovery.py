@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from coordinator_client import _io_sync as io
-from coordinator_client import arguments, errors
+from coordinator_client import errors, validation
 from coordinator_client._sync.watch import Watch
 from coordinator_client.instances import Instance
 from coordinator_client.views import Change, ChangeBuffer, ServiceTable
@@ -51,7 +51,7 @@ class Changes:
 
         Raises DeadlineExceeded after `timeout_s`, Closed when the view is closed, and what ended the view.
         """
-        deadline_s = None if timeout_s is None else io.now_s() + arguments.wait(timeout_s)
+        deadline_s = None if timeout_s is None else io.now_s() + validation.wait(timeout_s)
         while True:
             with self._guard:
                 self._news.clear()
@@ -152,8 +152,8 @@ class ServiceView:
 
     def wait_for(self, n: int, timeout_s: float | None = None) -> tuple[Instance, ...]:
         """Waits until there are at least `n` instances, and returns all; raises DeadlineExceeded."""
-        deadline_s = None if timeout_s is None else io.now_s() + arguments.wait(timeout_s)
-        arguments.whole(n, "n")
+        deadline_s = None if timeout_s is None else io.now_s() + validation.wait(timeout_s)
+        validation.whole(n, "n")
         changes = self.changes()
         try:
             while len(self.instances()) < n:

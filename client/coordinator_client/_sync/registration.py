@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from coordinator_client import _io_sync as io
-from coordinator_client import arguments, errors
+from coordinator_client import errors
 from coordinator_client._sync.connection import Connection
 from coordinator_client._sync.session import Session
 from coordinator_client._sync.txn import Txn
@@ -80,8 +80,6 @@ class Registration:
 
     def wait_registered(self, timeout_s: float | None = None) -> bool:
         """Waits until the registration stands (again), at most `timeout_s` seconds; returns whether it does."""
-        if timeout_s is not None:
-            arguments.wait(timeout_s)
         return self._registered.wait(timeout_s)
 
     def open(self) -> Self:

@@ -38,8 +38,8 @@ EXIT_CODES: tuple[tuple[type[errors.CoordinatorError], int], ...] = (
 # What servers and gRPC say of options that have other names and units there.
 TTL_LIMITS = re.compile(r"\bttl_ms\b.*must be from (\d+) to (\d+)$")
 GRACE_LIMITS = "must be from 0 to ttl_ms"
-NOT_SECONDS = re.compile(r"^(ttl|disconnect_grace)(?= is .* not a number of seconds$)")
-OPTION_NAMES = {"ttl": "--ttl", "disconnect_grace": "--grace"}
+NOT_SECONDS = re.compile(r"^(ttl|disconnect_grace|timeout_s)(?= is .*, not .* seconds$)")
+OPTION_NAMES = {"ttl": "--ttl", "disconnect_grace": "--grace", "timeout_s": "--timeout"}
 TIMED_OUT = ("Deadline Exceeded", "DEADLINE_EXCEEDED")
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])

@@ -49,7 +49,8 @@ class Printer:
         self._console = Console(highlight=False) if sys.stdout.isatty() else None
 
     def json(self, document: Mapping[str, Any]) -> None:
-        print(json.dumps(document, ensure_ascii=False), flush=True)
+        ascii_only = (sys.stdout.encoding or "").lower() not in ("utf-8", "utf8")
+        print(json.dumps(document, ensure_ascii=ascii_only), flush=True)
 
     def line(self, text: str, style: str = "") -> None:
         """Prints one line at once; it stays one whatever is in it."""
@@ -61,7 +62,7 @@ class Printer:
             print(text, flush=True)
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-        """Prints rows below a header, a line each. Cells are padded to the widest that is no wider than most are."""
+        """Prints rows below a header, one line each."""
         shown = [["" if cell is None else visible(str(cell)) for cell in row] for row in rows]
         header = [column.upper() for column in columns]
         widths = [cell_len(title) for title in header]

@@ -201,7 +201,7 @@ def _number(fields: dict[str, Any], name: str, where: str) -> int:
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
         raise TransactionError(f"{where}.{name} must be a whole number")
-    if not -INT64_MAX <= value <= INT64_MAX:
+    if not -INT64_MAX - 1 <= value <= INT64_MAX:
         raise TransactionError(f"{where}.{name} is beyond 64 bits")
     return value
 

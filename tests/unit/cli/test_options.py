@@ -31,6 +31,51 @@ def test_every_error_has_its_exit_code(
     assert coordctl.run("get", "/a", code=code).stderr == "coordctl: x\n"
 
 
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        ("ttl_ms: must be from 500 to 86400000", "--ttl must be from 0.5 to 86400 seconds"),
+        (
+            "disconnect_grace_ms: must be from 0 to ttl_ms",
+            "--grace must be from 0 to --ttl seconds",
+        ),
+        ("ttl is nan, not a number of seconds", "--ttl is nan, not a number of seconds"),
+        (
+            "timeout_s is nan, not between 0 and 9 seconds",
+            "--timeout is nan, not between 0 and 9 seconds",
+        ),
+        ("Deadline Exceeded", "no answer from x:1,y:2 within 1.5 s"),
+        (
+            "may be applied: Deadline Exceeded",
+            "may be applied: no answer from x:1,y:2 within 1.5 s",
+        ),
+        ("key\x1b", "key\\x1b"),
+    ],
+)
+def test_errors_speak_of_what_the_command_line_has(
+    coordctl: Coordctl, message: str, said: str
+) -> None:
+    coordctl.client.answers["range"] = errors.Unavailable(message)
+    shared = ("--endpoints", "x:1,y:2", "--timeout", "1.5")
+    assert coordctl.run(*shared, "get", "/a", code=4).stderr == f"coordctl: {said}\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("services", "\udcff"),
+        ("get", "/a", "--endpoints", "\udcff:1"),
+        ("session", "open", "--metadata", "a=\udcff"),
+        ("register", "\udcff", "--address", "a", "--port", "1"),
+        ("register", "a", "--address", "a", "--port", "1", "--tag", "\udcff"),
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_text_is_utf_8(coordctl: Coordctl, arguments: tuple[str, ...]) -> None:
+    assert "\\xff" in (stderr := coordctl.run(*arguments, code=2).stderr)
+    assert "is not UTF-8" in stderr
+
+
 def test_interruption(coordctl: Coordctl) -> None:
     def interrupt(*arguments: object, **options: object) -> None:
         raise KeyboardInterrupt

@@ -33,6 +33,31 @@ def test_bytes_that_are_no_text() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (b"a\nb\r\tc", r"a\nb\r\tc"),
+        (b"\x00\x1b[31m\x7f", r"\x00\x1b[31m\x7f"),
+        ("\x85\x9b".encode(), r"\x85\x9b"),
+        (b"\xff\xfe", r"\xff\xfe"),
+        ("\u2028\u202e".encode(), r"\u2028\u202e"),
+        ("ä€😀".encode(), "ä€😀"),
+    ],
+)
+def test_controls_are_written_out(value: bytes, shown: str) -> None:
+    assert output.text(value) == shown
+    assert output.cell(value) == shown
+    assert output.visible(value.decode(errors="surrogateescape")) == shown
+
+
+def test_a_cell_shows_the_beginning_of_a_long_value() -> None:
+    assert output.cell(b"x" * 200) == "x" * 200
+    assert output.cell(b"x" * 201) == "x" * 200 + "… (201 bytes)"
+    assert output.cell("😀".encode() * 200) == "😀" * 200
+    assert output.cell("😀".encode() * 250_000) == "😀" * 200 + "… (1,000,000 bytes)"
+    assert output.cell(b"xx" + b"\xff" * 100) == "xx" + r"\xff" * 49 + "… (102 bytes)"
+
+
 def test_responses_are_named_after_their_operations() -> None:
     nested = TxnResult(True, 5, (None, KV, DeleteResult(1, 5)))
     shown = output.txn_json(TxnResult(False, 5, (nested,)))
@@ -60,6 +85,22 @@ def test_a_table_keeps_lines_whole_where_nobody_looks(capsys: pytest.CaptureFixt
     assert header.split() == ["NAME", "VALUE"]
     assert first.split() == ["[bold]a", "x" * 500]
     assert second.strip() == "b"
+
+
+def test_a_wide_cell_moves_only_its_own_row(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [("a", "x" * 200, 1), ("bb", "y", 2), ("界", "z\nz", 3)]
+    Printer(as_json=False).table(("key", "value", "n"), rows)
+    assert capsys.readouterr().out.splitlines() == [
+        "KEY  VALUE  N",
+        f"a    {'x' * 200}  1",
+        "bb   y      2",
+        r"界   z\nz   3",
+    ]
+
+
+def test_a_line_stays_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    Printer(as_json=False).line("a\nb\x1b[2J\x9b", style="red")
+    assert capsys.readouterr().out == "a\\nb\\x1b[2J\\x9b\n"
 
 
 def test_json_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from coordinator_client import Delete, Get, Key, Nested, Prefix, Put, Range, Span
 from coordinator_client.cli.transaction import TransactionError, parse
+from tests.unit.cli.conftest import Coordctl
 
 
 def test_everything_that_can_be_said() -> None:
@@ -76,6 +77,16 @@ def test_everything_that_can_be_said() -> None:
         ('{"compares": [{"key": "a", "exists": 1}]}', "compares[0].exists must be"),
         ('{"compares": [{"key": "a", "version": {"=": 1}}]}', "must have one of =="),
         ('{"compares": [{"key": "", "version": 1}]}', "the key is empty"),
+        ('{"success": [{"put": {"key": "a", "session": 9223372036854775808}}]}', "beyond 64 bits"),
+        ('{"success": [{"put": {"key": "a", "session": "9223372036854775808"}}]}', "beyond 64"),
+        ('{"success": [{"range": {"key": "a", "limit": -9223372036854775809}}]}', "beyond 64 bits"),
+        ('{"compares": [{"key": "a", "version": {">": 1e400}}]}', "must be a whole number"),
+        ('{"compares": [{"key": "a", "version": 99999999999999999999}]}', "beyond 64 bits"),
+        (r'{"success": [{"get": {"key": "a\ud800"}}]}', "success[0].get.key has half a character"),
+        (r'{"success": [{"put": {"key": "a", "value": "\udcff"}}]}', "value has half a character"),
+        (r'{"success": [{"range": {"key": "a", "range_end": "\udcff"}}]}', "range_end has half"),
+        (r'{"success": [{"range": {"prefix": "\udcff"}}]}', "prefix has half a character"),
+        ('{"success": [{"put": {"key_base64": "ä"}}]}', "is not base64"),
         ('{"success": [{"txn": {"failure": [{"get": 1}]}}]}', "success[0].txn.failure[0].get must"),
     ],
 )
@@ -83,6 +94,16 @@ def test_complaints_say_where(text: str, complaint: str) -> None:
     with pytest.raises(TransactionError) as raised:
         parse(text.encode())
     assert complaint in str(raised.value)
+
+
+def test_broken_utf_8_is_told_plainly() -> None:
+    with pytest.raises(TransactionError, match=r"^this is not UTF-8: byte 3 is no text$"):
+        parse(b'{"\xff": 1}')
+
+
+def test_names_in_complaints_are_visible(coordctl: Coordctl) -> None:
+    done = coordctl.run("txn", code=2, stdin=rb'{"success": [{"\u001b\ud800": {}}]}')
+    assert r"success[0].\x1b\ud800: there is no such operation" in done.stderr
 
 
 def test_depth_is_limited() -> None:

@@ -73,7 +73,11 @@ def test_compares_and_keys_are_values() -> None:
         lambda: Key("/a").value == 3,
         lambda: Span("/a", ""),
         lambda: selector("/a", prefix=True, range_end="/b"),
-        lambda: encode(3),  # type: ignore[arg-type]  # the mistake under test
+        lambda: Key(3),  # type: ignore[arg-type]  # the mistake under test
+        lambda: Key("/a\udcff"),
+        lambda: Key("/a").value == "\udcff",
+        lambda: Key("/a").version == 2**63,
+        lambda: Key("/a").version > -(2**63) - 1,
     ],
 )
 def test_mistakes_are_refused_at_once(wrong: object) -> None:

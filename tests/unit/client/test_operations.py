@@ -56,3 +56,11 @@ def test_mistakes_are_refused_at_once() -> None:
 
 def test_owner_id() -> None:
     assert [owner_id(None), owner_id(7), owner_id(Owner())] == [0, 7, 9]
+
+
+def test_a_session_that_is_not_open_owns_nothing() -> None:
+    class Unopened:
+        id = 0
+
+    with pytest.raises(InvalidArgument, match="not open"):
+        owner_id(Unopened())
