@@ -324,6 +324,9 @@ class Proposals:
         self._pause_until = 0.0
         if status.role is not Role.LEADER:
             self._refuse_inbox()
+        if status.leader is not None:
+            # If it is the one of before, out of sight for a while, what was sent to it may be lost.
+            self.peer_connected(status.leader)
         self.schedule()
 
     def peer_connected(self, member: int) -> None:

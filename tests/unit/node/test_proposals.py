@@ -150,6 +150,23 @@ async def test_a_write_lost_on_the_way_to_the_leader_is_sent_again(bus: Bus) -> 
     assert version(bus, "/k") == 1
 
 
+async def test_a_leader_that_was_out_of_sight_is_sent_again_what_it_may_have_missed(
+    bus: Bus,
+) -> None:
+    bus.tap = lambda *_: False
+    task = asyncio.create_task(bus.nodes[1].propose(put("/k"), soon()))
+    await bus.settle()
+    bus.tap = lambda *_: True
+    bus.members[1].belief = (bus.term, None)
+    bus.nodes[1].leadership_changed(bus.members[1].status)
+    bus.reconnect(2, 1)
+    await bus.settle()
+    bus.members[1].belief = None
+    bus.nodes[1].leadership_changed(bus.members[1].status)
+    await task
+    assert version(bus, "/k") == 1
+
+
 async def test_what_may_be_in_the_log_is_not_sent_to_the_next_leader(bus: Bus) -> None:
     bus.held = True
     task = asyncio.create_task(bus.nodes[2].propose(put("/k"), soon()))
