@@ -19,6 +19,8 @@ from coordinator.rpc import Bidi, Service, Unary
 
 _STOPPING = RequestError(Status.UNAVAILABLE, "STOPPING", "this member is stopping")
 ERROR_DOMAIN = "coordinator"
+SETTLE_S = 1.0
+"""How long the status of a stream waits for the message before it."""
 STATUS_METADATA = "grpc-status-details-bin"
 
 log = structlog.get_logger()
@@ -31,6 +33,7 @@ class _AioCall:
 
     def __init__(self, context: grpc.aio.ServicerContext[Any, Any]) -> None:
         self._context = context
+        self._write: asyncio.Future[None] | None = None
 
     @property
     def peer(self) -> str:
@@ -50,7 +53,21 @@ class _AioCall:
         return None if message is grpc.aio.EOF else message
 
     async def send(self, response: Any) -> None:
-        await self._context.write(response)
+        # Shielded, as gRPC takes no status while a message is on its way, even if nobody waits for it.
+        self._write = write = asyncio.ensure_future(self._context.write(response))
+        write.add_done_callback(_retrieve)
+        await asyncio.shield(write)
+
+    async def settle(self) -> None:
+        """Waits a moment for the message that is on its way."""
+        if self._write is not None and not self._write.done():
+            await asyncio.wait([self._write], timeout=SETTLE_S)
+
+
+def _retrieve(write: asyncio.Future[None]) -> None:
+    """Takes note of how a write ended that nobody may wait for any more."""
+    if not write.cancelled():
+        write.exception()
 
 
 def status_details(error: RequestError) -> bytes:
@@ -112,11 +129,14 @@ class _Host:
             task = asyncio.current_task()
             assert task is not None
             self._streams.add(task)
+            call = _AioCall(context)
             try:
-                await method.call(_AioCall(context))
+                await method.call(call)
             except RequestError as error:
+                await call.settle()
                 await _abort(context, error)
             except BaseExceptionGroup as group:
+                await call.settle()
                 expected = _only_request_error(group)
                 if expected is not None:
                     await _abort(context, expected)
@@ -125,8 +145,10 @@ class _Host:
             except asyncio.CancelledError:
                 if not self._stopping or context.done():
                     raise
+                await call.settle()
                 await _abort(context, _STOPPING)
             except Exception:
+                await call.settle()
                 if not context.done():
                     await _abort_unexpected(context, method.name)
             finally:

@@ -168,6 +168,29 @@ async def test_a_server_that_stops_ends_its_streams_with_a_word_why() -> None:
         await asyncio.wait_for(stopping, 5)
 
 
+async def hasty(stream: Stream[kv_pb2.PutRequest, kv_pb2.PutResponse]) -> None:
+    """Fails while its first message is on its way."""
+    await stream.receive()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(stream.send(kv_pb2.PutResponse(key=b"x")))
+        await asyncio.sleep(0)
+        raise RequestError(Status.OUT_OF_RANGE, "BEYOND", "too far")
+
+
+async def test_a_status_waits_for_the_message_that_is_on_its_way() -> None:
+    pb = kv_pb2
+    service = Service("test.Service", (Bidi("Talk", pb.PutRequest, pb.PutResponse, hasty),))
+    async with serving(service) as (_, channel):
+        stream = bidi(channel)
+        await stream.write(kv_pb2.PutRequest())
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            assert (await stream.read()).key == b"x"
+            await stream.read()
+        assert caught.value.code() == grpc.StatusCode.OUT_OF_RANGE
+        metadata = dict(caught.value.trailing_metadata())
+        assert b"BEYOND" in bytes(metadata["grpc-status-details-bin"])
+
+
 async def test_a_server_that_can_not_serve_is_alive_all_the_same() -> None:
     async with serving(Service("test.Service", ())) as (server, channel):
         await server.set_serving(False)
