@@ -259,6 +259,13 @@ class Journal:
             size = SegmentReader(self._disk, name, last=name == names[-1]).replay(self)
             if size:
                 self._closed.append(_Segment(name, self.last_index, size))
+        if self._closed:
+            # A program that was killed may have left its last frame to the system, on the way to the disk.
+            name = self._closed[-1].name
+            self._disk.append(name, b"")
+            self._disk.sync(name)
+            self._disk.close(name)
+            self._disk.sync_folder()
         self.synced_index = self.last_index
         self._synced_first = self.first_index if self.entries else 0
         self._logged_commit_index = self.commit_index

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import random
 import zlib
 
 import pytest
 
+from coordinator.consensus.journal import Journal
 from coordinator.consensus.segments import (
     SegmentReader,
     damage,
@@ -72,3 +74,20 @@ def test_damage_says_where_and_what_to_do() -> None:
     assert "journal-1 is damaged at byte 17: it is odd" in message
     assert "backup" in message
     assert "applied index" in message
+
+
+def test_a_frame_that_a_killed_program_left_to_the_system_is_synced_before_it_counts() -> None:
+    disk = FaultDisk()
+    journal = Journal(disk, 300)
+    journal.append(b"first", 1, 0)
+    journal.sync()
+    journal.append(b"second", 2, 1)
+    frame = journal.start_sync()
+    assert frame is not None
+    disk.append(frame.name, frame.content)  # killed before the fsync
+    again = Journal(disk, 300)
+    assert again.synced_index == 2
+    again.append(b"third", 3, 1)
+    again.sync()
+    disk.lose_power(random.Random(3))
+    assert [entry.index for entry in Journal(disk, 300).entries] == [1, 2, 3]
