@@ -3,7 +3,8 @@
 CoordinatorError
 ├── ConfigError           the program was started in a way that can't work; the message says what to change
 ├── FatalError            this node must stop: going on could break a promise already made
-│   └── DamageError       bytes on disk are not what was written
+│   ├── DamageError       bytes on disk are not what was written
+│   └── MemberRemoved     this node does not belong to its cluster any more
 └── RequestError          one request ends with this; carries status, reason and details
     └── OutcomeUnknown    a write may or may not have been applied
 """
@@ -45,6 +46,16 @@ class FatalError(CoordinatorError):
 
 class DamageError(FatalError):
     """Bytes on disk are not what was written; the message names the file and the way out."""
+
+
+class MemberRemoved(FatalError):
+    """This node was removed from its cluster: it has nothing to serve."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this member was removed from the cluster; to take part again, empty its data folder and "
+            "add it as a new member"
+        )
 
 
 class RequestError(CoordinatorError):

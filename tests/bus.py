@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from coordinator.config import Limits, Timing
-from coordinator.consensus.interface import ConsensusStatus, Peer, Role
+from coordinator.consensus.interface import ConsensusStatus, MemberChange, Peer, Role
 from coordinator.node.member import MemberNode
 
 
@@ -75,6 +75,13 @@ class BusConsensus:
     def client_address(self, member: int) -> str:
         return ""
 
+    async def transfer_leadership(self, target: int | None, timeout_s: float) -> bool:
+        self._bus.elect(target)
+        return True
+
+    async def change_members(self, change: MemberChange, *, force: bool, timeout_s: float) -> None:
+        self._bus.changes.append((change, force))
+
 
 class Bus:
     """The log and the links of all members."""
@@ -96,6 +103,8 @@ class Bus:
         self.behind: set[int] = set()
         self.members: list[BusConsensus] = []
         self.nodes: list[MemberNode] = []
+        self.changes: list[tuple[MemberChange, bool]] = []
+        """What consensus was asked to change, and whether by force."""
         for number, name in enumerate(names, start=1):
             peer = Peer(number, name, f"{name}:1")
             node = MemberNode(peer, f"{name}:2", limits or Limits(), Timing())

@@ -12,7 +12,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-PROTOCOL_VERSION: Final = 1
+PROTOCOL_VERSION: Final = 2
 HELLO_SIZE_BYTES_MAX: Final = 4_096
 HEADER: Final = struct.Struct("<II")
 
@@ -41,11 +41,15 @@ class Ping(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=T
 
 
 class RequestVote(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=3):
-    """A candidate asks for a vote (Ongaro 2014, figure 3.1)."""
+    """A candidate asks for a vote (Ongaro 2014, figure 3.1).
+
+    `transfer`: the leader asked for this election, so that hearing from it is no reason to refuse (section 4.2.3).
+    """
 
     term: Count
     last_index: Count
     last_term: Count
+    transfer: bool = False
 
 
 class Vote(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=4):
@@ -139,6 +143,32 @@ class Payload(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
     content: bytes
 
 
+class PreVote(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=15):
+    """Asks whether a vote would be given in `term`, which nobody enters by this (Ongaro 2014, section 9.6)."""
+
+    term: Count
+    last_index: Count
+    last_term: Count
+
+
+class PreVoteGrant(
+    msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=16
+):
+    """A vote would be given in `term`. A refusal is silent."""
+
+    term: Count
+
+
+class TimeoutNow(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=17):
+    """The leader of `term` asks its follower to campaign at once (Ongaro 2014, section 3.10)."""
+
+    term: Count
+
+
+class Farewell(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=18):
+    """Takes the place of a Hello: the receiver was removed from the cluster, and that is committed."""
+
+
 Message = (
     Hello
     | Ping
@@ -154,6 +184,10 @@ Message = (
     | SnapshotChunk
     | SnapshotAck
     | Payload
+    | PreVote
+    | PreVoteGrant
+    | TimeoutNow
+    | Farewell
 )
 
 _encoder = msgspec.msgpack.Encoder()

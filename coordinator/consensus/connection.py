@@ -134,6 +134,12 @@ class Connection(asyncio.Protocol):
         self.last_sent = self._loop.time()
         self._transport.write(frame)
 
+    def close(self) -> None:
+        """Closes once all is sent; nothing more is received."""
+        self._refused = True
+        if self._transport is not None:
+            self._transport.close()
+
     def abort(self) -> None:
         """Closes at once; nothing more is received, `connection_lost` follows."""
         self._refused = True

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import msgspec
 
-from coordinator.consensus.disk import WAY_OUT, LocalDisk
+from coordinator.consensus.configuration import Configuration
+from coordinator.consensus.disk import WAY_OUT, Disk, LocalDisk
 from coordinator.errors import ConfigError, DamageError
 
 IDENTITY = "identity.json"
 LOCK = "lock"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 class Identity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -23,14 +24,30 @@ class Identity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cluster_key: int
     member_id: int
     name: str
+    configuration: Configuration
+    """The members that were there when the folder was new; the log knows what became of them."""
+
+
+class _Version(msgspec.Struct, frozen=True):
+    format: int
 
 
 class MemberFolder:
     """An opened and locked data folder."""
 
-    def __init__(self, path: Path) -> None:
-        """Makes the folder if need be and locks it. Raises ConfigError."""
+    def __init__(self, path: Path, disk: Disk | None = None) -> None:
+        """Makes the folder if need be and locks it. Raises ConfigError.
+
+        With a `disk`, which takes the place of the folder's files, there is nothing to make or to lock.
+        """
         self.path = path
+        self.disk: Disk = disk or LocalDisk(path)
+        self._lock = -1
+        if disk is None:
+            self._acquire()
+
+    def _acquire(self) -> None:
+        path = self.path
         try:
             _make_folder(path)
             self._lock = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -40,7 +57,7 @@ class MemberFolder:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            os.close(self._lock)
+            self.release()
             raise ConfigError(
                 f"the data folder {path} is in use by another process: stop it, or name another folder"
             ) from None
@@ -51,23 +68,14 @@ class MemberFolder:
             os.close(self._lock)
             self._lock = -1
 
-    def check(self, identity: Identity) -> bool:
-        """Whether the folder was used before. Raises ConfigError if by another member, or DamageError."""
-        try:
-            content = (self.path / IDENTITY).read_bytes()
-        except FileNotFoundError:
-            return False
-        except OSError as error:
-            raise ConfigError(f"can't read {self.path / IDENTITY}: {error.strerror}") from None
-        try:
-            found = msgspec.json.decode(content, type=Identity)
-        except (ValueError, RecursionError) as error:
-            raise DamageError(f"{self.path / IDENTITY} can't be read: {error}. {WAY_OUT}") from None
-        if found.format != identity.format:
-            raise ConfigError(
-                f"the data folder {self.path} has format {found.format}; this program knows format "
-                f"{identity.format}"
-            )
+    def check(self, identity: Identity) -> Identity | None:
+        """Returns what an owner before this one wrote, None if there was none.
+
+        Raises ConfigError if that was another member, or DamageError.
+        """
+        found = read_identity(self.path, self.disk)
+        if found is None:
+            return None
         if found.cluster_key != identity.cluster_key:
             raise ConfigError(
                 f"the data folder {self.path} belongs to another cluster, of which this would be member "
@@ -79,12 +87,11 @@ class MemberFolder:
                 f"the data folder {self.path} belongs to member {found.name!r}, not "
                 f"{identity.name!r}: name the folder of this member"
             )
-        return True
+        return found
 
     def claim(self, identity: Identity) -> None:
         """Writes who owns the folder. Raises OSError."""
-        disk = LocalDisk(self.path)
-        aside = IDENTITY + ".new"
+        disk, aside = self.disk, IDENTITY + ".new"
         if aside in disk.names():
             disk.remove(aside)
         disk.append(aside, msgspec.json.encode(identity) + b"\n")
@@ -99,3 +106,25 @@ def _make_folder(path: Path) -> None:
     for folder in reversed(missing):
         folder.mkdir(exist_ok=True, mode=0o700 if folder == path else 0o777)
         LocalDisk(folder.parent).sync_folder()
+
+
+def read_identity(path: Path, disk: Disk | None = None) -> Identity | None:
+    """What a data folder, which may be in use, says about its owner; None: it has none, or there is no folder.
+
+    Raises ConfigError if it can't be read, DamageError if it is not what was written.
+    """
+    try:
+        content = (disk or LocalDisk(path)).read(IDENTITY)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ConfigError(f"can't read {path / IDENTITY}: {error.strerror}") from None
+    try:
+        version = msgspec.json.decode(content, type=_Version).format
+        if version != FORMAT_VERSION:
+            raise ConfigError(
+                f"the data folder {path} has format {version}; this program knows format {FORMAT_VERSION}"
+            )
+        return msgspec.json.decode(content, type=Identity)
+    except (ValueError, RecursionError) as error:
+        raise DamageError(f"{path / IDENTITY} can't be read: {error}. {WAY_OUT}") from None

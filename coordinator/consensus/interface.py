@@ -8,17 +8,19 @@ nothing is thread-safe unless it says so.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
 
 class Role(enum.Enum):
-    """What a member is in its term (Raft, Ongaro 2014, section 3.3)."""
+    """What a member is in its term (Raft, Ongaro 2014, sections 3.3 and 4.2.1)."""
 
     FOLLOWER = "follower"
     CANDIDATE = "candidate"
     LEADER = "leader"
+    LEARNER = "learner"
+    """Receives everything and does not vote."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,42 @@ class Peer:
     name: str
     address: str
     """host:port on which it listens for other members."""
+    voter: bool = True
+    """False: a learner, which receives everything and does not vote."""
+
+
+@dataclass(frozen=True)
+class AddLearner:
+    """A new member that receives the log; it must not have voted under this id before."""
+
+    id: int
+    name: str
+    address: str
+
+
+@dataclass(frozen=True)
+class Promote:
+    """A learner that has caught up votes from now on."""
+
+    id: int
+
+
+@dataclass(frozen=True)
+class Remove:
+    """A member leaves for good: its id never comes back."""
+
+    id: int
+
+
+@dataclass(frozen=True)
+class Move:
+    """A member listens for others at another address."""
+
+    id: int
+    address: str
+
+
+MemberChange = AddLearner | Promote | Remove | Move
 
 
 @dataclass(frozen=True)
@@ -49,10 +87,17 @@ class ConsensusStatus:
 
 
 class Capture(Protocol):
-    """The application's state at one index, held still."""
+    """The application's state at one index, held still while the application goes on."""
 
-    def encode(self) -> Iterator[bytes]:
-        """Yields the state in slices of bounded size. Called on another thread than the loop's."""
+    def read(self) -> Callable[[], bytes] | None:
+        """Takes the next part of the state, on the loop and within a few milliseconds.
+
+        Returns what encodes that part, to be called once, on any thread, in the order of the reads; None: that was all.
+        """
+        ...
+
+    def release(self) -> None:
+        """Lets the application forget what it holds for this capture. Idempotent."""
         ...
 
 
@@ -64,18 +109,26 @@ class Application(Protocol):
         ...
 
     def capture(self) -> Capture:
-        """Returns the state as of the last applied entry. Must be quick."""
+        """Returns the state as of the last applied entry. Must be quick; the caller releases it."""
         ...
 
-    def restore(self, index: int, term: int, slices: Iterable[bytes]) -> None:
-        """Replaces the state with what `Capture.encode` yielded, on this or another member.
+    def prepare(self, slices: Iterable[bytes]) -> object:
+        """Builds the state that the parts of a `Capture`, of this or another member, hold. Called on another thread.
 
-        Raises DamageError, before anything is replaced, if the slices are not what `encode` yields.
+        Leaves the present state alone. Raises DamageError if the slices are not the parts of a capture.
         """
+        ...
+
+    def restore(self, index: int, term: int, prepared: object) -> None:
+        """Puts what `prepare` returned in the place of the state: that of entry `index`. Must be quick."""
         ...
 
     def leadership_changed(self, status: ConsensusStatus) -> None:
         """The role, the term or the known leader is another than before."""
+        ...
+
+    def members_changed(self, members: tuple[Peer, ...]) -> None:
+        """`Consensus.members` is another than before; not yet committed perhaps."""
         ...
 
     def ready_to_propose(self) -> None:
@@ -99,12 +152,14 @@ class Consensus(Protocol):
 
     @property
     def members(self) -> tuple[Peer, ...]:
-        """The voting members, this one included, in ascending order of the name."""
+        """The members, learners too, as the newest entry of the log about them says; in ascending order of the name."""
         ...
 
     @property
     def busy(self) -> bool:
-        """True while an fsync of this member's journal is under way: let proposals gather until ready_to_propose."""
+        """True while an fsync of this member's journal or a transfer of leadership is under way: let proposals gather
+        until `ready_to_propose` or another leader.
+        """
         ...
 
     @property
@@ -144,6 +199,23 @@ class Consensus(Protocol):
 
         Works on any member; False if no leader could be confirmed in time. All calls that wait share one probe.
         Gives way to the loop at least once, whatever the answer.
+        """
+        ...
+
+    async def transfer_leadership(self, target: int | None, timeout_s: float) -> bool:
+        """As a leader: hands over to a voter, or to the one that is furthest (None); proposals wait meanwhile.
+
+        Returns True once another term has begun; False if this member does not lead, or still does after the timeout.
+        Raises RequestError if the target can't lead.
+        """
+        ...
+
+    async def change_members(self, change: MemberChange, *, force: bool, timeout_s: float) -> None:
+        """As a leader: makes one change and returns once it is committed.
+
+        A change that is not safe now is refused: another one is under way, a learner has not caught up, the members
+        that are left would not have a quorum at hand. `force` passes over the last of these.
+        Raises RequestError (nothing was changed) or OutcomeUnknown.
         """
         ...
 

@@ -1,8 +1,8 @@
 """Snapshot files: the application's state at one index, so that the log before it can go.
 
-A file is a header (magic, format version, size of the description, the description: index, term, members), a Zstandard
-stream of slices, each `u32 length | bytes`, and a trailer (magic, BLAKE2b-128 of all before it). It is written aside,
-synced and renamed; nothing of it is used before all of it was checked. The newest file counts.
+A file is a header (magic, format version, size of the description, the description: index, term, configuration), a
+Zstandard stream of slices, each `u32 length | bytes`, and a trailer (magic, BLAKE2b-128 of all before it). It is
+written aside, synced and renamed; nothing of it is used before all of it was checked. The newest file counts.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ from __future__ import annotations
 import hashlib
 import io
 import struct
-import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 
 import msgspec
 import zstandard
 
 from coordinator.config import KIB, MIB
 from coordinator.consensus.codec import Count
+from coordinator.consensus.configuration import Configuration
 from coordinator.consensus.disk import WAY_OUT, Disk
 from coordinator.errors import DamageError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _MAGIC = b"CRDSNAP\n"
 _HEADER = struct.Struct("<8sHI")
 _TRAILER = struct.Struct("<4s16s")
@@ -40,8 +40,8 @@ class Description(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_f
 
     index: Count
     term: Count
-    members: tuple[tuple[int, str, str], ...]
-    """(id, name, address) of each, as of `index`."""
+    configuration: Configuration
+    """The members as of `index`."""
 
 
 class Snapshot(msgspec.Struct, frozen=True):
@@ -59,10 +59,6 @@ class Snapshot(msgspec.Struct, frozen=True):
     @property
     def term(self) -> int:
         return self.description.term
-
-
-class SnapshotCancelled(Exception):
-    """Writing a snapshot was called off."""
 
 
 class SnapshotStore:
@@ -85,26 +81,16 @@ class SnapshotStore:
         self._remove_all(names[:-1])
         return newest
 
-    def write(
-        self,
-        description: Description,
-        slices: Iterable[bytes],
-        cancelled: threading.Event | None = None,
-    ) -> Snapshot:
-        """Writes a snapshot and makes it the newest one. Raises OSError or SnapshotCancelled."""
-        writer = _Writer(self._disk, _ASIDE)
-        about = msgspec.msgpack.encode(description)
-        writer.write(_HEADER.pack(_MAGIC, FORMAT_VERSION, len(about)) + about)
-        compressor = zstandard.ZstdCompressor(level=1).compressobj()
+    def begin(self, description: Description) -> SnapshotWriter:
+        """Begins to write a snapshot, which counts once its `finish` has returned. Raises OSError."""
+        return SnapshotWriter(self._disk, description)
+
+    def write(self, description: Description, slices: Iterable[bytes]) -> Snapshot:
+        """Writes a snapshot and makes it the newest one. Raises OSError."""
+        writer = self.begin(description)
         for piece in slices:
-            if cancelled is not None and cancelled.is_set():
-                if _ASIDE in self._disk.names():
-                    self._disk.remove(_ASIDE)
-                raise SnapshotCancelled
-            writer.write(compressor.compress(_SLICE.pack(len(piece)) + piece))
-        writer.write(compressor.flush())
-        size = writer.finish()
-        return self._put(_ASIDE, description, size)
+            writer.add(piece)
+        return writer.finish()
 
     def slices(self, snapshot: Snapshot) -> Iterator[bytes]:
         """Yields the slices as they were written. Raises DamageError or OSError."""
@@ -121,10 +107,10 @@ class SnapshotStore:
         """Part of the file as it is, for another member. Raises OSError."""
         return self._disk.read(snapshot.name, offset, size)
 
-    def remove_older(self, newest: Snapshot) -> None:
-        """Removes the snapshots before this one."""
-        names = [name for name in self._disk.names() if name.startswith(_PREFIX)]
-        self._remove_all([name for name in names if name < newest.name])
+    def remove_older(self, newest: Snapshot, keep: Container[str] = ()) -> None:
+        """Removes the snapshots before this one, but for those with a name in `keep`."""
+        names = sorted(name for name in self._disk.names() if name.startswith(_PREFIX))
+        self._remove_all([name for name in names if name < newest.name and name not in keep])
 
     # A snapshot that comes from another member.
 
@@ -142,13 +128,7 @@ class SnapshotStore:
         except DamageError:
             self._disk.remove(_INCOMING)
             raise
-        return self._put(_INCOMING, received.description, received.size)
-
-    def _put(self, aside: str, description: Description, size: int) -> Snapshot:
-        snapshot = Snapshot(_name(description.index), description, size)
-        self._disk.rename(aside, snapshot.name)
-        self._disk.sync_folder()
-        return snapshot
+        return _put(self._disk, _INCOMING, received.description, received.size)
 
     def _remove_all(self, names: Iterable[str]) -> None:
         removed = False
@@ -183,35 +163,54 @@ class SnapshotStore:
         return Snapshot(name, description, size)
 
 
-class _Writer:
-    """Appends to a new file in blocks and seals it."""
+class SnapshotWriter:
+    """Writes one snapshot aside, slice by slice; one thread at a time uses it. All methods may raise OSError."""
 
-    def __init__(self, disk: Disk, name: str) -> None:
+    def __init__(self, disk: Disk, description: Description) -> None:
         self._disk = disk
-        self._name = name
+        self._description = description
         self._digest = hashlib.blake2b(digest_size=16)
         self._pending = bytearray()
         self._size = 0
-        if name in disk.names():
-            disk.remove(name)
+        self._compressor = zstandard.ZstdCompressor(level=1).compressobj()
+        self.cancel()
+        about = msgspec.msgpack.encode(description)
+        self._write(_HEADER.pack(_MAGIC, FORMAT_VERSION, len(about)) + about)
 
-    def write(self, content: bytes) -> None:
+    def add(self, piece: bytes) -> None:
+        """Adds a slice."""
+        self._write(self._compressor.compress(_SLICE.pack(len(piece)) + piece))
+
+    def finish(self) -> Snapshot:
+        """Seals the file, syncs it and makes it the newest snapshot."""
+        self._write(self._compressor.flush())
+        self._pending += _TRAILER.pack(_TRAILER_MAGIC, self._digest.digest())
+        self._flush()
+        self._disk.sync(_ASIDE)
+        return _put(self._disk, _ASIDE, self._description, self._size)
+
+    def cancel(self) -> None:
+        """Removes what was written."""
+        if _ASIDE in self._disk.names():
+            self._disk.remove(_ASIDE)
+
+    def _write(self, content: bytes) -> None:
         self._digest.update(content)
         self._pending += content
         if len(self._pending) >= _BLOCK:
             self._flush()
 
-    def finish(self) -> int:
-        """Adds the trailer, syncs, and returns the size of the file."""
-        self._pending += _TRAILER.pack(_TRAILER_MAGIC, self._digest.digest())
-        self._flush()
-        self._disk.sync(self._name)
-        return self._size
-
     def _flush(self) -> None:
         self._size += len(self._pending)
-        self._disk.append(self._name, bytes(self._pending))
+        self._disk.append(_ASIDE, bytes(self._pending))
         self._pending.clear()
+
+
+def _put(disk: Disk, aside: str, description: Description, size: int) -> Snapshot:
+    snapshot = Snapshot(_name(description.index), description, size)
+    disk.rename(aside, snapshot.name)
+    disk.sync_folder()
+    return snapshot
 
 
 class _FileReader(io.RawIOBase):

@@ -1,9 +1,11 @@
 """Connections to the other members.
 
-Between two members there is one connection; the one with the higher id dials. Both sides introduce themselves with a
-`Hello`; who belongs to another cluster, is no member, or speaks another protocol is turned away. A new connection takes
-the place of an old one, and what is left unread in the old one is dropped, so that nobody sees two streams of one peer
-mixed. A connection over which nothing arrives for too long is closed: each side says at least `Ping`.
+Between two members there is one connection; the one with the higher id dials, and the other only if that does not come
+about, for the first may not know of it yet. Both sides introduce themselves with a `Hello`; who belongs to another
+cluster or speaks another protocol is turned away, and who was removed from this one is told. A member that is not known
+here is heard: it may have been added by entries that are yet to come. A new connection takes the place of an old one,
+and what is left unread in the old one is dropped, so that nobody sees two streams of one peer mixed. A connection over
+which nothing arrives for too long is closed: each side says at least `Ping`.
 """
 
 from __future__ import annotations
@@ -12,10 +14,12 @@ import asyncio
 import contextlib
 import logging
 import socket
+from collections.abc import Collection, Iterable
 from typing import Protocol
 
 from coordinator.consensus.codec import (
     PROTOCOL_VERSION,
+    Farewell,
     Hello,
     Message,
     Ping,
@@ -30,8 +34,12 @@ _log = logging.getLogger(__name__)
 
 REDIAL_MS_MIN = 50
 REDIAL_MS_MAX = 500
+STAND_IN_MS = 2_000
+"""The member with the lower id dials when there was no connection for this long."""
 STRANGERS_MAX = 64
 """Connections that have not introduced themselves yet; more are closed at once."""
+
+_REMOVED = "it was removed from this cluster"
 
 
 class PeerListener(Protocol):
@@ -46,6 +54,10 @@ class PeerListener(Protocol):
         ...
 
     def message_received(self, member: int, message: Message) -> None: ...
+
+    def removed(self) -> None:
+        """Another member says that this one was removed from the cluster."""
+        ...
 
 
 class Transport(Protocol):
@@ -63,6 +75,10 @@ class Transport(Protocol):
 
     def connected(self, member: int) -> bool: ...
 
+    def set_peers(self, peers: Iterable[Peer], removed: Collection[int]) -> None:
+        """Keeps connections to these members from now on; those removed are told when they come."""
+        ...
+
 
 class TcpTransport:
     """The transport over TCP, with or without TLS."""
@@ -70,11 +86,13 @@ class TcpTransport:
     def __init__(self, config: EngineConfig, listener: PeerListener) -> None:
         self.config = config
         self.listener = listener
-        self._peers = {peer.id: peer for peer in config.peers if peer.id != config.this.id}
+        self._peers: dict[int, Peer] = {}
+        self._removed: frozenset[int] = frozenset()
+        self._dialing: dict[int, asyncio.Task[None]] = {}
         self._open: dict[int, Connection] = {}
         self._strangers: set[Connection] = set()
         self._server: asyncio.Server | None = None
-        self._tasks: list[asyncio.Task[None]] = []
+        self._watching: asyncio.Task[None] | None = None
         self._refusals: set[str] = set()
         self._hello = Hello(
             protocol=PROTOCOL_VERSION,
@@ -98,16 +116,31 @@ class TcpTransport:
         except OSError as error:
             reason = error.strerror or str(error)
             raise ConfigError(f"can't listen for peers on {address}: {reason}") from None
+        self._watching = loop.create_task(self._keep_watch())
         for peer in self._peers.values():
-            if peer.id < config.this.id:
-                self._tasks.append(loop.create_task(self._dial(peer)))
-        self._tasks.append(loop.create_task(self._keep_watch()))
+            self._dialing[peer.id] = loop.create_task(self._dial(peer))
+
+    def set_peers(self, peers: Iterable[Peer], removed: Collection[int]) -> None:
+        present = {peer.id: peer for peer in peers if peer.id != self.config.this.id}
+        for id, known in self._peers.items():
+            if known != present.get(id) and (task := self._dialing.pop(id, None)) is not None:
+                task.cancel()
+        self._peers, self._removed = present, frozenset(removed)
+        if self._watching is not None:
+            loop = asyncio.get_running_loop()
+            for peer in present.values():
+                if peer.id not in self._dialing:
+                    self._dialing[peer.id] = loop.create_task(self._dial(peer))
 
     async def stop(self) -> None:
-        for task in self._tasks:
+        tasks = list(self._dialing.values())
+        self._dialing.clear()
+        if self._watching is not None:
+            tasks.append(self._watching)
+            self._watching = None
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tasks.clear()
+        await asyncio.gather(*tasks, return_exceptions=True)
         if self._server is not None:
             self._server.close()
         connections = [*self._open.values(), *self._strangers]
@@ -140,7 +173,16 @@ class TcpTransport:
 
     def introduce(self, connection: Connection, hello: Message) -> None:
         """Takes the first message of a connection and gives the connection its member, or refuses it."""
+        if isinstance(hello, Farewell) and connection.dialed is not None:
+            connection.abort()
+            self.listener.removed()
+            return
         refusal = self._refusal(connection, hello)
+        if refusal == _REMOVED:
+            self.note_refusal(connection, refusal)
+            connection.write(encode_frame(Farewell()))
+            connection.close()
+            return
         if refusal is not None or not isinstance(hello, Hello):
             self.note_refusal(connection, refusal or "")
             connection.abort()
@@ -177,7 +219,7 @@ class TcpTransport:
         self._strangers.discard(connection)
         if self.current(connection):
             del self._open[connection.member]
-            _log.info("lost the connection to member %s", self._peers[connection.member].name)
+            _log.info("lost the connection to member %s", self._name(connection.member))
             self.listener.peer_lost(connection.member)
 
     def _refusal(self, connection: Connection, hello: Message) -> str | None:
@@ -187,20 +229,32 @@ class TcpTransport:
             return f"it speaks protocol {hello.protocol}, this member protocol {PROTOCOL_VERSION}"
         if hello.cluster_key != self.config.cluster_key:
             return f"{hello.name!r} belongs to another cluster"
+        if hello.member in self._removed:
+            return _REMOVED
         peer = self._peers.get(hello.member)
-        if peer is None or peer.name != hello.name:
-            return f"{hello.name!r} is not a member of this cluster"
-        if connection.dialed not in (None, peer.id):
+        if (peer is not None and peer.name != hello.name) or hello.member == self.config.this.id:
+            return f"{hello.name!r} has the id of another member"
+        if connection.dialed not in (None, hello.member):
             return f"{hello.name!r} answers at the address of another member"
-        if connection.dialed is None and peer.id < self.config.this.id:
-            return f"{hello.name!r} dials, which is up to this member"
+        if (
+            connection.dialed is None
+            and hello.member < self.config.this.id
+            and hello.member in self._open
+        ):
+            return f"{hello.name!r} dials, and there is a connection already"
         return None
+
+    def _name(self, member: int) -> str:
+        peer = self._peers.get(member)
+        return str(member) if peer is None else peer.name
 
     async def _dial(self, peer: Peer) -> None:
         """Keeps a connection to a peer; the name is resolved again for each attempt."""
         loop = asyncio.get_running_loop()
         pause_ms = REDIAL_MS_MIN
         while True:
+            if peer.id > self.config.this.id:
+                await self._await_dial(peer.id)
             connection = Connection(self, peer.id)
             with contextlib.suppress(OSError, TimeoutError):
                 async with asyncio.timeout(self.config.hello_timeout_ms / 1_000):
@@ -214,6 +268,15 @@ class TcpTransport:
                 await connection.closed.wait()
             pause_ms = REDIAL_MS_MIN if connection.member else min(2 * pause_ms, REDIAL_MS_MAX)
             await asyncio.sleep(pause_ms / 1_000)
+
+    async def _await_dial(self, member: int) -> None:
+        """Returns when a member that should dial has not done so for long."""
+        loop = asyncio.get_running_loop()
+        absent_since = loop.time()
+        while loop.time() - absent_since < STAND_IN_MS / 1_000:
+            await asyncio.sleep(REDIAL_MS_MAX / 1_000)
+            if member in self._open:
+                absent_since = loop.time()
 
     async def _keep_watch(self) -> None:
         """Closes connections that went silent and pings where nothing else was said."""

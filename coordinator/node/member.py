@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import heapq
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import structlog
 
@@ -37,6 +37,25 @@ BARRIER_ATTEMPT_S = 1.0
 """How long one attempt to confirm a read may take before the leader is looked for again."""
 
 log = structlog.get_logger()
+
+
+class _Capture:
+    """The whole state, copied; encoded part by part."""
+
+    def __init__(self, parts: Iterator[bytes]) -> None:
+        self._parts = parts
+        self._over = False
+
+    def read(self) -> Callable[[], bytes] | None:
+        return None if self._over else self._encode
+
+    def _encode(self) -> bytes:
+        part = next(self._parts, None)
+        self._over = part is None
+        return part or b""
+
+    def release(self) -> None:
+        self._over = True
 
 
 class MemberNode:
@@ -261,10 +280,14 @@ class MemberNode:
             self._compacting = False  # too much under way: it can wait
 
     def capture(self) -> Capture:
-        return self.state.capture()
+        return _Capture(self.state.capture().encode())
 
-    def restore(self, index: int, term: int, slices: Iterable[bytes]) -> None:
-        self.state.restore(slices)
+    def prepare(self, slices: Iterable[bytes]) -> object:
+        return list(slices)
+
+    def restore(self, index: int, term: int, prepared: object) -> None:
+        assert isinstance(prepared, list)
+        self.state.restore(prepared)
         self._expirer.state_replaced()
         self._proposals.state_replaced()
         self._hub.state_replaced()
@@ -279,6 +302,9 @@ class MemberNode:
         self._expirer.leadership_changed(status)
         self._proposals.leadership_changed(status)
         self._keep_alives.leadership_changed()
+
+    def members_changed(self, members: tuple[Peer, ...]) -> None:
+        log.info("members", voters=[p.name for p in members if p.voter])
 
     def ready_to_propose(self) -> None:
         self._proposals.schedule()

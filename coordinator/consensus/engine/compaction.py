@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import Callable
+import errno
+import logging
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
 
 from coordinator.consensus.engine.core import Core
+from coordinator.consensus.engine.membership import History
 from coordinator.consensus.interface import Application, Capture
 from coordinator.consensus.journal import Journal
 from coordinator.consensus.settings import EngineConfig
-from coordinator.consensus.snapshots import (
-    Description,
-    Snapshot,
-    SnapshotCancelled,
-    SnapshotStore,
-)
+from coordinator.consensus.snapshots import Description, Snapshot, SnapshotStore, SnapshotWriter
 from coordinator.errors import FatalError
+
+_log = logging.getLogger(__name__)
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _add(writer: SnapshotWriter, encode: Callable[[], bytes]) -> None:
+    writer.add(encode())
 
 
 class Compaction:
@@ -29,12 +36,17 @@ class Compaction:
         core: Core,
         journal: Journal,
         store: SnapshotStore,
+        history: History,
         application: Application,
         *,
+        in_use: Callable[[], Sequence[Snapshot]],
         changed: Callable[[], None],
         failed: Callable[[BaseException], None],
     ) -> None:
-        """`changed` is called when the journal was shortened, `failed` when a snapshot can't be written."""
+        """`in_use` names snapshots that others are being sent.
+
+        `changed` is called when the journal was shortened, `failed` when a snapshot can't be written.
+        """
         self._config = config
         self._core = core
         self._journal = journal
@@ -42,10 +54,11 @@ class Compaction:
         self._application = application
         self._changed = changed
         self._failed = failed
-        self._members = tuple((peer.id, peer.name, peer.address) for peer in config.peers)
+        self._history = history
+        self._in_use = in_use
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="snapshot")
         """Its own: what else runs on threads must not hold a snapshot up, and a large one must not hold that up."""
-        self._cancelled = threading.Event()
+        self._cancelled = False
         self._size_floor = 0
         """The smallest size of the journal since the last snapshot."""
         self._writing: asyncio.Task[None] | None = None
@@ -66,11 +79,11 @@ class Compaction:
 
     def begin(self) -> asyncio.Task[None] | None:
         """Begins a snapshot of the state as it is; returns the one under way, None if there is nothing new."""
-        if self._writing is None and not self._cancelled.is_set():
+        if self._writing is None and not self._cancelled:
             index = self._core.applied_index
             if index <= max(self.newest_index, 1):
                 return None
-            description = Description(index, self._core.term_at(index), self._members)
+            description = Description(index, self._core.term_at(index), self._history.at(index))
             capture = self._application.capture()
             self._writing = asyncio.get_running_loop().create_task(
                 self._write(description, capture)
@@ -84,37 +97,62 @@ class Compaction:
 
     async def stop(self) -> None:
         """Calls off what is being written."""
-        self._cancelled.set()
+        self._cancelled = True
         if self._writing is not None:
             await asyncio.wait([self._writing])
         self._thread.shutdown(wait=False)
 
     async def _write(self, description: Description, capture: Capture) -> None:
-        loop = asyncio.get_running_loop()
         try:
-            snapshot = await loop.run_in_executor(
-                self._thread,
-                lambda: self._store.write(description, capture.encode(), self._cancelled),
-            )
+            snapshot = await self._write_slices(description, capture)
+            if snapshot is None:
+                return
             if snapshot.index >= self.newest_index:
                 self.newest = snapshot
+                self._history.snapshot_taken(snapshot.index)
                 self._shorten_journal(snapshot.index)
-            await loop.run_in_executor(self._thread, self._store.remove_older, snapshot)
-        except SnapshotCancelled:
-            return
+            in_use = [sent.name for sent in self._in_use()]
+            await self._on_thread(self._store.remove_older, snapshot, in_use)
         except Exception as error:
+            if isinstance(error, OSError) and error.errno in _FULL:
+                # The log says the same; another try follows when it has grown some more.
+                _log.warning("no room to write a snapshot: %s", error)
+                self._size_floor = self._journal.size_bytes
+                return
             failure = FatalError(f"can't write a snapshot: {error}")
             failure.__cause__ = error
             self._failed(failure)
         finally:
+            capture.release()
             self._writing = None
         self._changed()
 
+    async def _write_slices(self, description: Description, capture: Capture) -> Snapshot | None:
+        """Reads on the loop, slice by slice; encodes, compresses and writes on the thread. None: it was called off."""
+        writer = await self._on_thread(self._store.begin, description)
+        try:
+            while not self._cancelled and (encode := capture.read()) is not None:
+                await self._on_thread(_add, writer, encode)
+            if not self._cancelled:
+                return await self._on_thread(writer.finish)
+        except OSError:
+            await self._on_thread(writer.cancel)
+            raise
+        await self._on_thread(writer.cancel)
+        return None
+
+    async def _on_thread(self, call: Callable[P, T], *arguments: P.args, **_: P.kwargs) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)
+
     def _shorten_journal(self, index: int) -> None:
         """Keeps the entry of the snapshot and some before it, for followers that are a little behind."""
-        first = keep = self._journal.first_index
+        first = self._journal.first_index
         budget = self._config.journal_size_bytes_max // 4
         keep = index
+        sent = min((snapshot.index for snapshot in self._in_use()), default=index)
+        if sent < keep and self._journal.size_bytes < 4 * self._config.journal_size_bytes_max:
+            # Else the follower that is being sent it would need another snapshot after this one.
+            keep = max(first, sent)
         while keep > first and index - keep < self._config.retained_entries:
             entry = self._journal.entry(keep - 1)
             if entry is None or (budget := budget - len(entry.content)) < 0:

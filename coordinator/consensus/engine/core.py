@@ -7,14 +7,16 @@ name used here, with the reason; a test compares that list and this file with th
 
 from __future__ import annotations
 
-from typing import Any, Final, Protocol
+from collections.abc import Collection
+from typing import Any, Final
 
 import pysyncobj.syncobj as syncobj
 from pysyncobj import SyncObj, SyncObjConf
 from pysyncobj.node import Node
 from pysyncobj.transport import Transport as SyncObjTransport
 
-from coordinator.consensus.codec import Append, Message, RequestVote, Vote
+from coordinator.consensus.codec import Append, RequestVote, Vote
+from coordinator.consensus.engine.hooks import CoreHooks
 from coordinator.consensus.engine.log import LogAdapter, Row
 from coordinator.consensus.interface import Role
 from coordinator.consensus.journal import Entry, Journal
@@ -23,37 +25,11 @@ from coordinator.errors import FatalError
 
 REGULAR: Final = b"\x00"
 NO_OP: Final = b"\x01"
-"""First byte of an entry: the application's, or one that a leader begins its term with."""
+MEMBERS: Final = b"\x02"
+"""First byte of an entry: the application's, one that a leader begins its term with, or a configuration."""
+KINDS: Final = (REGULAR, NO_OP, MEMBERS)
 
 _ROLES = (Role.FOLLOWER, Role.CANDIDATE, Role.LEADER)
-
-
-class CoreHooks(Protocol):
-    """What the engine does where `SyncObj` is overridden."""
-
-    def send_when_durable(self, member: int, message: Message) -> None:
-        """Sends a message that reveals something of the journal."""
-        ...
-
-    def acknowledge(self, member: int, match: int) -> None:
-        """Tells the leader that the log equals its own up to `match`."""
-        ...
-
-    def send_heartbeats(self) -> None:
-        """It is time for the leader to be heard."""
-        ...
-
-    def apply_committed(self) -> None: ...
-
-    def term_begins(self) -> None:
-        """This member won an election, and its no-op is not in the log yet."""
-        ...
-
-    def leadership_ends(self) -> None: ...
-
-    def quorum_index(self) -> int:
-        """The highest index that is on the disks of a quorum, as far as this leader knows."""
-        ...
 
 
 class _Outlet(SyncObjTransport):  # type: ignore[misc]  # pysyncobj has no types
@@ -66,8 +42,12 @@ class _Outlet(SyncObjTransport):  # type: ignore[misc]  # pysyncobj has no types
     def send(self, node: Any, message: dict[str, Any]) -> bool:
         kind = message["type"]
         if kind == "request_vote":
+            term = message["term"]
             request = RequestVote(
-                message["term"], message["last_log_index"], message["last_log_term"]
+                term,
+                message["last_log_index"],
+                message["last_log_term"],
+                self._hooks.transfers(term),
             )
             self._hooks.send_when_durable(node.id, request)
         elif kind == "response_vote":
@@ -80,18 +60,25 @@ class _Outlet(SyncObjTransport):  # type: ignore[misc]  # pysyncobj has no types
 class Core(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
     """`SyncObj` with typed names; see the module."""
 
-    def __init__(self, config: EngineConfig, journal: Journal, hooks: CoreHooks) -> None:
+    _SyncObj__otherNodes: set[Any]
+    _SyncObj__raftElectionDeadline: float
+
+    def __init__(
+        self, config: EngineConfig, journal: Journal, hooks: CoreHooks, voters: Collection[int]
+    ) -> None:
         self._journal = journal
         self._hooks = hooks
         self._quorum_index = 0
-        self._nodes = {peer.id: Node(peer.id) for peer in config.peers}
+        self._nodes: dict[int, Any] = {}
         self.this = config.this.id
-        others = [node for member, node in self._nodes.items() if member != self.this]
+        self.voting = self.this in voters
+        """Whether this member votes."""
+        others = [self._node(member) for member in sorted(voters) if member != self.this]
         make_journal = syncobj.createJournal
         syncobj.createJournal = lambda _: LogAdapter(journal)
         try:
             super().__init__(
-                self._nodes[self.this],
+                self._node(self.this),
                 others,
                 conf=_syncobj_conf(config),
                 nodeClass=Node,
@@ -99,6 +86,23 @@ class Core(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
             )
         finally:
             syncobj.createJournal = make_journal
+
+    def _node(self, member: int) -> Any:
+        """The object that stands for a member inside `SyncObj`."""
+        node = self._nodes.get(member)
+        if node is None:
+            node = self._nodes[member] = Node(member)
+        return node
+
+    def set_voters(self, voters: Collection[int]) -> None:
+        """Takes note of who votes from now on."""
+        self.voting = self.this in voters
+        others: set[Any] = {self._node(member) for member in voters if member != self.this}
+        for node in others - self._SyncObj__otherNodes:
+            # A learner that votes now keeps what is known of its log.
+            self._SyncObj__raftMatchIndex.setdefault(node, 0)
+            self._SyncObj__lastResponseTime[node] = self.now()
+        self._SyncObj__otherNodes = others
 
     # State under our names.
 
@@ -152,7 +156,7 @@ class Core(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
 
     @property
     def others(self) -> list[int]:
-        """The other members."""
+        """The other voters."""
         return [node.id for node in self._SyncObj__otherNodes]
 
     @property
@@ -161,12 +165,12 @@ class Core(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
         no_op = self._SyncObj__noopIDx
         return no_op is not None and self.commit_index >= no_op
 
-    def is_other(self, member: int) -> bool:
-        """Whether it is a member of the cluster, and not this one."""
-        return member != self.this and self._nodes.get(member) in self._SyncObj__otherNodes
+    def is_voter(self, member: int) -> bool:
+        """Whether another member votes."""
+        return self._nodes.get(member) in self._SyncObj__otherNodes
 
     def is_quorum(self, members: int) -> bool:
-        """Whether that many members, this one counted if it is one of them, are a majority."""
+        """Whether that many voters, this member counted, are a majority; to be asked by a voter."""
         return members > (len(self._SyncObj__otherNodes) + 1) / 2
 
     def entry(self, index: int) -> Entry | None:
@@ -183,22 +187,29 @@ class Core(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
 
     def match_index(self, member: int) -> int:
         """Up to where a follower's log is known to equal this leader's, on the follower's disk."""
-        return int(self._SyncObj__raftMatchIndex.get(self._nodes[member], 0))
+        return int(self._SyncObj__raftMatchIndex.get(self._node(member), 0))
 
     def raise_match_index(self, member: int, index: int) -> None:
         if index > self.match_index(member):
-            self._SyncObj__raftMatchIndex[self._nodes[member]] = index
+            self._SyncObj__raftMatchIndex[self._node(member)] = index
 
     def note_answer(self, member: int) -> None:
         """The follower answered this leader just now; without a quorum of answers the leader steps down."""
-        self._SyncObj__lastResponseTime[self._nodes[member]] = self.now()
+        self._SyncObj__lastResponseTime[self._node(member)] = self.now()
 
-    def note_connection(self, member: int, connected: bool) -> None:
-        nodes = self._SyncObj__connectedNodes
-        if connected and not nodes and not self.leading:
-            # Alone it could not campaign, and the deadline is long past: the leader must have a chance to be heard.
-            self.postpone_election()
-        (nodes.add if connected else nodes.discard)(self._nodes[member])
+    def answered_within(self, member: int, seconds: float) -> bool:
+        """Whether a follower answered this leader within the last seconds."""
+        answered_at = self._SyncObj__lastResponseTime.get(self._node(member), 0.0)
+        return bool(answered_at > self.now() - seconds)
+
+    def quorum_answered_within(self, seconds: float) -> bool:
+        """Whether a quorum of voters, this leader one of them, answered within the last seconds."""
+        return self.is_quorum(1 + sum(self.answered_within(m, seconds) for m in self.others))
+
+    def forgive_silence(self) -> None:
+        """This leader did not listen for a while: the silence says nothing about its followers."""
+        for member in self.others:
+            self.note_answer(member)
 
     def postpone_heartbeats(self) -> None:
         """Everyone was told now: the next heartbeat is a period away."""
@@ -219,6 +230,18 @@ class Core(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
         index = self._journal.last_index + 1
         self._journal.append(REGULAR + content, index, self.term)
         return index
+
+    def append_members(self, content: bytes) -> int:
+        """Adds a configuration to the log of this leader, which counts from now on; returns its index."""
+        index = self._journal.last_index + 1
+        self._journal.append(MEMBERS + content, index, self.term)
+        self._hooks.log_changed(index)
+        return index
+
+    def hasten_election(self, seconds: float) -> None:
+        """Lets the election timeout end within some seconds, if not sooner."""
+        deadline = min(self._SyncObj__raftElectionDeadline, self.now() + seconds)
+        self._SyncObj__raftElectionDeadline = deadline if seconds > 0 else 0
 
     def postpone_election(self) -> None:
         """Gives the leader another election timeout to be heard."""
@@ -269,6 +292,7 @@ class Core(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
                 "entries": entries,
             },
         )
+        self._hooks.log_changed(previous + 1)
 
     def adopt_snapshot(self, index: int, term: int) -> None:
         """The application's state is now that of entry `index`: the log keeps what comes after it, or begins anew."""
@@ -283,7 +307,7 @@ class Core(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
             self._SyncObj__setCurrentTerm(term, None)
 
     def _deliver(self, member: int, message: dict[str, Any]) -> None:
-        SyncObj._SyncObj__onMessageReceived(self, self._nodes[member], message)
+        SyncObj._SyncObj__onMessageReceived(self, self._node(member), message)
 
     # Overrides. The names are those of `SyncObj`, private ones with the name of the class in front.
 
@@ -319,7 +343,12 @@ class Core(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
         self._hooks.apply_committed()
         return False
 
+    def _SyncObj__connectedToAnyone(self) -> bool:
+        return self._hooks.may_campaign()
+
     def _SyncObj__onBecomeLeader(self) -> None:
+        # What learners acknowledged to this member in an earlier term says nothing about this one.
+        self._SyncObj__raftMatchIndex.clear()
         self._hooks.term_begins()
         SyncObj._SyncObj__onBecomeLeader(self)
 

@@ -14,6 +14,8 @@ from coordinator.consensus.codec import (
     AppendAck,
     Message,
     Payload,
+    PreVote,
+    PreVoteGrant,
     Probe,
     ProbeAck,
     ReadReply,
@@ -22,10 +24,13 @@ from coordinator.consensus.codec import (
     SnapshotAck,
     SnapshotChunk,
     TermNotice,
+    TimeoutNow,
     Vote,
 )
-from coordinator.consensus.engine.core import NO_OP, REGULAR, Core
+from coordinator.consensus.engine.core import KINDS, MEMBERS, Core
 from coordinator.consensus.engine.durability import Durability, Send
+from coordinator.consensus.engine.elections import Elections
+from coordinator.consensus.engine.membership import read_members
 from coordinator.consensus.engine.reads import Reads
 from coordinator.consensus.engine.replication import Replication
 from coordinator.consensus.engine.transfer import SnapshotReceiver, SnapshotSender
@@ -34,7 +39,6 @@ from coordinator.consensus.journal import Journal
 from coordinator.errors import FatalError
 
 _log = logging.getLogger(__name__)
-_KINDS = (REGULAR, NO_OP)
 
 
 class _Inbox(Protocol):
@@ -50,6 +54,7 @@ class Guard:
         journal: Journal,
         durability: Durability,
         replication: Replication,
+        elections: Elections,
         reads: Reads,
         sender: SnapshotSender,
         receiver: SnapshotReceiver,
@@ -60,6 +65,7 @@ class Guard:
         self._journal = journal
         self._durability = durability
         self._replication = replication
+        self._elections = elections
         self._reads = reads
         self._sender = sender
         self._receiver = receiver
@@ -69,9 +75,11 @@ class Guard:
         self._voters_term = 0
 
     def receive(self, member: int, message: Message) -> None:
-        """Takes a message from another member. What raises here must stop this member."""
-        if not self._core.is_other(member):
-            return
+        """Takes a message from another member. What raises here must stop this member.
+
+        The sender may be one that this member's log does not name yet: a leader and a candidate are heard all the
+        same, for they may know more; votes and answers to a leader count from voters only.
+        """
         match message:
             case Append():
                 self._take_append(member, message)
@@ -84,6 +92,13 @@ class Guard:
                 self._take_vote_request(member, message)
             case Vote():
                 self._take_vote(member, message)
+            case PreVote():
+                self._take_pre_vote(member, message)
+            case PreVoteGrant():
+                # The next pass finds that there are enough and begins the election.
+                self._elections.take_grant(member, message.term)
+            case TimeoutNow():
+                self._elections.campaign_for(member, message.term)
             case TermNotice():
                 self._note_term(message.term)
             case Probe():
@@ -92,7 +107,8 @@ class Guard:
             case ProbeAck():
                 if self._answers_this_term(message.term):
                     self._core.note_answer(member)
-                    self._reads.take_probe_ack(member, message.round)
+                    if self._core.is_voter(member):
+                        self._reads.take_probe_ack(member, message.round)
             case ReadRequest():
                 self._reads.take_request(member, message.round)
             case ReadReply():
@@ -120,10 +136,19 @@ class Guard:
 
     # Elections.
 
+    def _take_pre_vote(self, member: int, question: PreVote) -> None:
+        core = self._core
+        if question.term <= core.term:
+            self._send(member, TermNotice(core.term))
+        elif self._elections.grants(question):
+            self._send(member, PreVoteGrant(question.term))
+
     def _take_vote_request(self, member: int, request: RequestVote) -> None:
         core = self._core
         if request.term < core.term:
             self._send(member, TermNotice(core.term))
+            return
+        if self._elections.ignores(request):
             return
         if request.term == core.term and core.vote == member and core.role is Role.FOLLOWER:
             # The vote was given, and perhaps lost on its way.
@@ -134,6 +159,8 @@ class Guard:
     def _take_vote(self, member: int, vote: Vote) -> None:
         core = self._core
         if self._note_term(vote.term) or vote.term != core.term or core.role is not Role.CANDIDATE:
+            return
+        if not core.is_voter(member):
             return
         if self._voters_term != vote.term:
             self._voters_term, self._voters = vote.term, set()
@@ -152,16 +179,20 @@ class Guard:
         if core.leading and term == core.term:
             raise FatalError(f"member {member} and this one both lead term {term}")
         core.take_leader(member, term, commit_index)
+        self._elections.leader_heard()
         return True
 
     def _take_append(self, member: int, append: Append) -> None:
         if not self._accept_leader(member, append.term):
             return
-        if any(content[:1] not in _KINDS for _, content in append.entries):
-            raise FatalError(
-                f"member {member} sent an entry of a kind that this version does not know: run the "
-                "same version on all members"
-            )
+        for _, content in append.entries:
+            if content[:1] not in KINDS:
+                raise FatalError(
+                    f"member {member} sent an entry of a kind that this version does not know: run "
+                    "the same version on all members"
+                )
+            if content[:1] == MEMBERS:
+                read_members(content)
         core = self._core
         if append.prev_index < core.first_index:
             self._take_old_append(member, append)

@@ -8,7 +8,7 @@ new connection or a rejection) is probed with one message at a time.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -81,21 +81,35 @@ class Replication:
         self._send = send
         self._connected = connected
         self._snapshots = snapshots
+        self._members: frozenset[int] = frozenset()
+        """The other members, learners too."""
         self._progress: dict[int, Progress] = {}
+
+    def set_members(self, members: Iterable[int]) -> None:
+        """Takes note of who belongs to the cluster.
+
+        One that was removed is sent entries until its connection ends: from the log it learns that it was.
+        """
+        self._members = frozenset(members)
+        if self._core.leading:
+            for member in sorted(self._members - self._progress.keys()):
+                self._progress[member] = Progress(self._core.last_index + 1)
 
     def begin_term(self) -> None:
         """This member was just elected."""
         self._snapshots.forget_all()
         next_index = self._core.last_index + 1
-        self._progress = {member: Progress(next_index) for member in self._core.others}
+        self._progress = {member: Progress(next_index) for member in sorted(self._members)}
 
     def end_term(self) -> None:
         self._progress.clear()
         self._snapshots.forget_all()
 
-    def note_connection(self, member: int) -> None:
+    def note_connection(self, member: int, connected: bool) -> None:
         """A connection was made or lost: what was on its way may be gone."""
         self._snapshots.note_connection(member)
+        if not connected and member not in self._members:
+            self._progress.pop(member, None)
         progress = self._progress.get(member)
         if progress is not None:
             match = self._core.match_index(member)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from coordinator.consensus.configuration import configuration_of
 from coordinator.consensus.disk import Disk
 from coordinator.consensus.folder import FORMAT_VERSION, IDENTITY, Identity, MemberFolder
 from coordinator.consensus.journal import Journal
@@ -14,20 +15,27 @@ from coordinator.errors import ConfigError
 class Storage:
     """The data folder, the journal and the snapshots of one member."""
 
-    def __init__(self, config: EngineConfig, disk: Disk) -> None:
-        """Locks and reads the folder.
+    def __init__(self, config: EngineConfig, disk: Disk | None = None) -> None:
+        """Locks and reads the folder, or reads the `disk` that takes the place of its files.
 
         Raises ConfigError if the folder is in use, unusable or another member's, DamageError if what it holds is not
         what was written.
         """
-        self._folder = MemberFolder(config.data_dir)
+        self._folder = MemberFolder(config.data_dir, disk)
         self._identity = Identity(
-            FORMAT_VERSION, config.cluster_key, config.this.id, config.this.name
+            FORMAT_VERSION,
+            config.cluster_key,
+            config.this.id,
+            config.this.name,
+            configuration_of(config.peers),
         )
         try:
-            self._used_before = self._folder.check(self._identity)
-            self.journal = Journal(disk, config.segment_size_bytes)
-            self.snapshots = SnapshotStore(disk)
+            found = self._folder.check(self._identity)
+            self._used_before = found is not None
+            self.first_configuration = (found or self._identity).configuration
+            """The members that the log began with, as far as this member was told when its folder was new."""
+            self.journal = Journal(self._folder.disk, config.segment_size_bytes)
+            self.snapshots = SnapshotStore(self._folder.disk)
             self.newest = self.snapshots.newest()
             """The newest snapshot when the folder was opened."""
             self._check()

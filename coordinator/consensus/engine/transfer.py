@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from coordinator.consensus.codec import SnapshotAck, SnapshotChunk
@@ -27,10 +27,12 @@ class _Sending:
     acked: int = 0
     sent: int = 0
     heard_at: float = 0.0
+    reading: bool = False
+    """Whether the next chunk is being read from the file."""
 
 
 class SnapshotSender:
-    """The leader's side."""
+    """The leader's side. Files are read on another thread, one chunk at a time for each member."""
 
     def __init__(
         self,
@@ -39,13 +41,21 @@ class SnapshotSender:
         store: SnapshotStore,
         newest: Callable[[], Snapshot | None],
         send: Send,
+        failed: Callable[[BaseException], None],
     ) -> None:
         self._config = config
         self._core = core
         self._store = store
         self._newest = newest
         self._send = send
+        self._failed = failed
         self._sending: dict[int, _Sending] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def in_use(self) -> Sequence[Snapshot]:
+        """The snapshots that are being sent."""
+        return [sending.snapshot for sending in self._sending.values()]
 
     def feed(self, member: int) -> None:
         """Sends as much as the window allows; begins if nothing is being sent to this member."""
@@ -58,33 +68,57 @@ class SnapshotSender:
             _log.info("sending the snapshot of entry %d to member %d", newest.index, member)
         if self._core.now() - sending.heard_at > self._config.silence_ms_max / 1_000:
             sending.sent, sending.heard_at = sending.acked, self._core.now()
-        chunk_size = self._config.snapshot_chunk_size_bytes
-        window = chunk_size * self._config.snapshot_chunks_in_flight_max
-        snapshot = sending.snapshot
-        while sending.sent < snapshot.size and sending.sent - sending.acked < window:
-            try:
-                content = self._store.read(snapshot, sending.sent, chunk_size)
-            except FileNotFoundError:
-                # A newer snapshot took its place: begin again with that one.
+        if not sending.reading and self._window_open(sending):
+            sending.reading = True
+            task = asyncio.get_running_loop().create_task(self._read(member, sending))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def stop(self) -> None:
+        """Returns when no file is being read any more."""
+        self.forget_all()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def _window_open(self, sending: _Sending) -> bool:
+        window = self._config.snapshot_chunk_size_bytes * self._config.snapshot_chunks_in_flight_max
+        return sending.sent < sending.snapshot.size and sending.sent - sending.acked < window
+
+    async def _read(self, member: int, sending: _Sending) -> None:
+        """Reads and sends chunk after chunk while the window is open."""
+        snapshot, size = sending.snapshot, self._config.snapshot_chunk_size_bytes
+        try:
+            while self._sending.get(member) is sending and self._window_open(sending):
+                offset = sending.sent
+                content = await asyncio.to_thread(self._store.read, snapshot, offset, size)
+                if self._sending.get(member) is not sending or offset != sending.sent:
+                    continue
+                chunk = SnapshotChunk(
+                    self._core.term, snapshot.index, snapshot.term, snapshot.size, offset, content
+                )
+                if not self._send(member, chunk):
+                    return
+                sending.sent += len(content)
+        except FileNotFoundError:
+            # A newer snapshot took its place: begin again with that one.
+            if self._sending.get(member) is sending:
                 del self._sending[member]
-                return
-            chunk = SnapshotChunk(
-                self._core.term,
-                snapshot.index,
-                snapshot.term,
-                snapshot.size,
-                sending.sent,
-                content,
-            )
-            if not self._send(member, chunk):
-                return
-            sending.sent += len(content)
+        except Exception as error:
+            failure = FatalError(f"can't read the snapshot {snapshot.name}: {error}")
+            failure.__cause__ = error
+            self._failed(failure)
+        finally:
+            sending.reading = False
 
     def note_match(self, member: int, match: int) -> None:
-        """The follower has everything up to `match`: it needs no snapshot of that any more."""
+        """The follower has everything up to `match`."""
         sending = self._sending.get(member)
         if sending is not None and sending.snapshot.index <= match:
             del self._sending[member]
+
+    def forget(self, member: int) -> None:
+        """Nothing more is sent to this member."""
+        self._sending.pop(member, None)
 
     def forget_all(self) -> None:
         self._sending.clear()
@@ -93,6 +127,9 @@ class SnapshotSender:
         """What was on its way to this member may be lost."""
         sending = self._sending.get(member)
         if sending is not None:
+            if sending.acked >= sending.snapshot.size:
+                # It had all of it, and has perhaps lost that with a restart. If not, it says so.
+                sending.acked = 0
             sending.sent = sending.acked
 
     def take_ack(self, member: int, ack: SnapshotAck) -> None:
@@ -126,7 +163,7 @@ class SnapshotReceiver:
         store: SnapshotStore,
         send: Send,
         *,
-        install: Callable[[Snapshot], None],
+        install: Callable[[Snapshot], Awaitable[None]],
         acknowledge: Callable[[int, int], None],
         failed: Callable[[BaseException], None],
     ) -> None:
@@ -139,6 +176,8 @@ class SnapshotReceiver:
         self._acknowledge = acknowledge
         self._failed = failed
         self._receiving: _Receiving | None = None
+        self._installing_index = 0
+        """Index of the whole snapshot that is about to take the place of the state; 0: there is none."""
         self._queue: asyncio.Queue[tuple[_Receiving, int, SnapshotChunk]] = asyncio.Queue()
         self._writer: asyncio.Task[None] | None = None
 
@@ -155,6 +194,10 @@ class SnapshotReceiver:
         if chunk.index <= self._core.commit_index:
             # All that it holds is here: never go back.
             self._acknowledge(member, self._core.commit_index)
+            return
+        if chunk.index <= self._installing_index:
+            # All of it is here, or more.
+            self._send(member, SnapshotAck(self._core.term, chunk.index, chunk.size, False))
             return
         if chunk.size > self._config.snapshot_size_bytes_max:
             raise FatalError(
@@ -206,7 +249,11 @@ class SnapshotReceiver:
             return
         if self._receiving is receiving:
             self._receiving = None
-        self._install(snapshot)
+        self._installing_index = snapshot.index
+        try:
+            await self._install(snapshot)
+        finally:
+            self._installing_index = 0
         leader = self._core.leader
         if leader is not None and leader != self._core.this:
             self._acknowledge(leader, min(snapshot.index, self._core.commit_index))

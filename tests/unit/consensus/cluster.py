@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any
 
 from coordinator.consensus.codec import HEADER, Message, decode_payload, encode_frame
 from coordinator.consensus.engine.member import Engine
-from coordinator.consensus.interface import Role
+from coordinator.consensus.interface import Peer, Role
 from coordinator.consensus.settings import EngineConfig
 from coordinator.consensus.transport import PeerListener
 from coordinator.errors import FatalError
@@ -26,6 +26,7 @@ class LinkTransport:
         self._network = network
         self.member = member
         self.listener = listener
+        self.removed: frozenset[int] = frozenset()
 
     async def start(self) -> None:
         self._network.join(self)
@@ -38,6 +39,9 @@ class LinkTransport:
 
     def connected(self, member: int) -> bool:
         return self._network.connected(self.member, member)
+
+    def set_peers(self, peers: Iterable[Peer], removed: Collection[int]) -> None:
+        self.removed = frozenset(removed)
 
 
 class Network:
@@ -141,7 +145,7 @@ class Cluster:
             await self.start(peer.id)
         # The first election tells nothing that the later ones don't: no need to wait for its deadline.
         first = random.choice(list(self.engines.values()))
-        first._core._SyncObj__raftElectionDeadline = 0
+        first.parts.core._SyncObj__raftElectionDeadline = 0
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -187,8 +191,8 @@ class Cluster:
         """Ends a member in the middle of whatever it was doing; unsynced bytes may be gone."""
         engine = self.engines.pop(member)
         del self.applications[member]
-        engine._driver.stop()
-        engine._durability.abandon()
+        engine.parts.driver.stop()
+        engine.parts.durability.abandon()
         await engine.stop()
         self.disks[member].lose_power(chance)
 

@@ -54,6 +54,7 @@ class NotedListener:
         self.connections: list[tuple[int, str]] = []
         self.losses: list[int] = []
         self.writable: list[int] = []
+        self.removals = 0
         self._changed = asyncio.Event()
 
     async def until(self, done: Callable[[], bool]) -> None:
@@ -74,6 +75,10 @@ class NotedListener:
         self.writable.append(member)
         self._changed.set()
 
+    def removed(self) -> None:
+        self.removals += 1
+        self._changed.set()
+
     def message_received(self, member: int, message: Message) -> None:
         self.messages.append((member, message))
         self._changed.set()
@@ -86,6 +91,7 @@ class End:
         self.listener = NotedListener()
         self.config = make_config(peers, member, **settings)
         self.transport = TcpTransport(self.config, self.listener)
+        self.transport.set_peers(peers, ())
 
     async def __aenter__(self) -> End:
         await self.transport.start()

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import TypeVar
 
-from coordinator.consensus.codec import Append, AppendAck, Message, RequestVote, Vote
+from coordinator.consensus.codec import (
+    Append,
+    AppendAck,
+    Message,
+    PreVote,
+    PreVoteGrant,
+    RequestVote,
+    Vote,
+)
 from coordinator.consensus.engine.core import REGULAR
 from coordinator.consensus.engine.member import Engine
 from coordinator.consensus.interface import Peer, Role
@@ -39,6 +47,8 @@ class ScriptedTransport:
         self.sent: list[tuple[int, Message]] = []
         self.peers: set[int] = set()
         self.refusing = False
+        self.told: tuple[tuple[Peer, ...], tuple[int, ...]] = ((), ())
+        """The members, and those removed, that the engine named last."""
 
     async def start(self) -> None:
         pass
@@ -54,6 +64,9 @@ class ScriptedTransport:
 
     def connected(self, member: int) -> bool:
         return member in self.peers
+
+    def set_peers(self, peers: Iterable[Peer], removed: Collection[int]) -> None:
+        self.told = tuple(peers), tuple(removed)
 
 
 class Stage:
@@ -125,7 +138,11 @@ class Stage:
         """Runs the engine until it has nothing more to do; syncs that are held back stay under way."""
         for _ in range(20):
             await asyncio.sleep(0)
-        while self.engine.busy and not self.disk.holding:
+        while (
+            self.engine.parts.durability.syncing
+            and not self.disk.holding
+            and not self.engine.stopped
+        ):
             await asyncio.sleep(0.001)
         for _ in range(20):
             await asyncio.sleep(0)
@@ -165,19 +182,24 @@ class Stage:
 
     def log(self) -> list[tuple[int, bytes]]:
         """(term, content) of the entries in the engine's log, kinds stripped."""
-        return [(entry.term, entry.content[1:]) for entry in self.engine._journal.entries]
+        return [(entry.term, entry.content[1:]) for entry in self.engine.parts.journal.entries]
 
     def clear(self) -> None:
         self.transport.sent.clear()
 
     async def campaign(self) -> int:
-        """Makes the engine a candidate and returns its term."""
-        self.engine._core._SyncObj__raftElectionDeadline = 0
-        await self.until(lambda: not self.disk.holding and self._asked())
+        """Makes the engine a candidate and returns its term; the others said that they would vote for it."""
+        self.engine.parts.core.hasten_election(0)
+        if self.others:
+            await self.until(lambda: bool(self.kept(PreVote)))
+            for member in self.others:
+                self.receive(member, PreVoteGrant(self.engine.status.term + 1))
+        await self.until(lambda: not self.disk.holding and bool(self.kept(RequestVote)))
         return self.engine.status.term
 
-    def _asked(self) -> bool:
-        return any(isinstance(message, RequestVote) for _, message in self.transport.sent)
+    def kept(self, kind: type[M]) -> list[M]:
+        """The messages of a kind that were sent and not taken."""
+        return [message for _, message in self.transport.sent if isinstance(message, kind)]
 
     async def lead(self) -> int:
         """Makes the engine a leader and returns its term; the others have not answered anything but their vote."""

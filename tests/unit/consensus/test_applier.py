@@ -45,9 +45,9 @@ async def test_applying_takes_turns_with_the_rest_of_the_loop(
         for number in range(40):
             stage.engine.propose(b"%d" % number)
         await stage.settle()
-        monkeypatch.setattr(stage.engine._applier, "_slice_s", -1.0)
+        monkeypatch.setattr(stage.engine.parts.applier, "_slice_s", -1.0)
         stage.acknowledge(2, stage.engine.status.last_index)
-        stage.engine._driver.run()
+        stage.engine.parts.driver.run()
         assert 0 < stage.engine.status.applied_index < stage.engine.status.commit_index
         await stage.until(lambda: len(stage.application.applied) == 40)
         assert not stage.failures
@@ -55,6 +55,6 @@ async def test_applying_takes_turns_with_the_rest_of_the_loop(
 
 async def test_a_missing_committed_entry_stops_the_member(tmp_path: Path) -> None:
     async with Stage(tmp_path) as stage:
-        stage.engine._core._SyncObj__raftCommitIndex = 7
-        stage.engine._driver.run()
+        stage.engine.parts.core._SyncObj__raftCommitIndex = 7
+        stage.engine.parts.driver.run()
         assert "committed entry 2 is not in the log" in str(stage.failures[0])

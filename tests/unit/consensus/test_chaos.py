@@ -119,7 +119,7 @@ class Chaos:
     def _compact(self) -> None:
         member = self._pick()
         if member in self.cluster.engines:
-            self.cluster.engines[member]._compaction.begin()
+            self.cluster.engines[member].parts.compaction.begin()
 
     async def _crash_some(self) -> None:
         for member in self.chance.sample(

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from tests.unit.consensus.stage import Stage
 
 async def alone(stage: Stage) -> Stage:
     """A cluster of one that leads."""
-    stage.engine._core._SyncObj__raftElectionDeadline = 0
+    stage.engine.parts.core._SyncObj__raftElectionDeadline = 0
     await stage.until(lambda: stage.engine.status.role is Role.LEADER)
     await stage.settle()
     return stage
@@ -45,7 +45,7 @@ async def test_the_journal_stays_bounded(tmp_path: Path) -> None:
         limit = stage.config.journal_size_bytes_max
         for _ in range(40):
             await fill(stage, limit // 4)
-            await stage.until(lambda: stage.engine._compaction._writing is None)
+            await stage.until(lambda: stage.engine.parts.compaction._writing is None)
         await stage.settle()
         status = stage.engine.status
         assert status.snapshot_index > 1
@@ -66,7 +66,7 @@ async def test_some_entries_before_the_snapshot_are_kept(tmp_path: Path) -> None
         await alone(stage)
         await fill(stage, 30_000)
         index = await stage.engine.compact_now()
-        first = stage.engine._core.first_index
+        first = stage.engine.parts.core.first_index
         kept = index - first
         budget = stage.config.journal_size_bytes_max // 4
         assert budget - 1_100 < kept * 1_001 <= budget
@@ -79,7 +79,7 @@ async def test_the_number_of_kept_entries_is_bounded_too(tmp_path: Path) -> None
         await alone(stage)
         await fill(stage, 20_000)
         index = await stage.engine.compact_now()
-        assert stage.engine._core.first_index == index - 5
+        assert stage.engine.parts.core.first_index == index - 5
 
 
 async def test_without_anything_new_there_is_no_other_snapshot(tmp_path: Path) -> None:
@@ -98,9 +98,9 @@ async def test_the_snapshot_is_of_the_moment_it_was_taken(tmp_path: Path) -> Non
     async with stage:
         await alone(stage)
         await fill(stage, 2_000)
-        writing = stage.engine._compaction.begin()
+        writing = stage.engine.parts.compaction.begin()
         assert writing is not None
-        assert stage.engine._compaction.begin() is writing, "one at a time"
+        assert stage.engine.parts.compaction.begin() is writing, "one at a time"
         index = stage.engine.status.applied_index
         await fill(stage, 2_000)
         await writing
@@ -119,10 +119,28 @@ async def test_a_snapshot_that_can_not_be_written_stops_the_member(tmp_path: Pat
     async with stage:
         await alone(stage)
         await fill(stage, 2_000)
-        stage.disk.sync_error = OSError(28, "No space left on device")
+        stage.disk.sync_error = OSError(5, "Input/output error")
         await stage.engine.compact_now()
         await stage.until(lambda: bool(stage.failures))
-        assert "No space left on device" in str(stage.failures[0])
+        assert "Input/output error" in str(stage.failures[0])
+
+
+async def test_without_room_for_a_snapshot_the_member_goes_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    stage = Stage(tmp_path, 1)
+    async with stage:
+        await alone(stage)
+        await fill(stage, 2_000)
+        stage.disk.sync_error = OSError(28, "No space left on device")
+        assert await stage.engine.compact_now() == 0
+        stage.disk.sync_error = None
+        assert "no room to write a snapshot" in caplog.text
+        assert not [name for name in stage.disk.names() if name.startswith("snapshot")]
+        await fill(stage, 2_000)
+        assert await stage.engine.compact_now() == stage.engine.status.applied_index
+        assert not stage.failures
+        assert stage.application.capture_open.released
 
 
 async def test_stopping_calls_a_snapshot_off(
@@ -133,18 +151,23 @@ async def test_stopping_calls_a_snapshot_off(
     await alone(stage)
     await fill(stage, 2_000)
 
+    released: list[object] = []
+
     class Endless:
-        def encode(self) -> Iterator[bytes]:
-            while True:
-                yield b"x"
+        def read(self) -> Callable[[], bytes]:
+            return lambda: b"x"
+
+        def release(self) -> None:
+            released.append(self)
 
     monkeypatch.setattr(stage.application, "capture", Endless)
-    writing = stage.engine._compaction.begin()
+    writing = stage.engine.parts.compaction.begin()
     assert writing is not None
     await asyncio.sleep(0)
     await stage.stop()
     assert writing.done()
     assert not stage.failures
+    assert len(released) == 1
     assert not [name for name in stage.disk.names() if name.startswith("snapshot-")]
 
 
@@ -164,6 +187,6 @@ async def test_a_snapshot_does_not_wait_for_other_work_on_threads(tmp_path: Path
     finally:
         over.set()
         await working
-    threads = stage.engine._compaction._thread._threads
+    threads = stage.engine.parts.compaction._thread._threads
     assert threads
     await stage.until(lambda: not any(thread.is_alive() for thread in threads))

@@ -8,7 +8,7 @@ import pysyncobj.syncobj
 import pytest
 
 from coordinator.consensus.codec import Message, RequestVote
-from coordinator.consensus.engine.core import NO_OP, REGULAR, Core
+from coordinator.consensus.engine.core import MEMBERS, NO_OP, REGULAR, Core
 from coordinator.consensus.interface import Role
 from coordinator.consensus.journal import Journal
 from coordinator.consensus.settings import EngineConfig
@@ -23,9 +23,21 @@ class Hooks:
         self.held: list[tuple[int, Message]] = []
         self.acknowledged: list[tuple[int, int]] = []
         self.quorum = 0
+        self.campaigning = False
+        self.transfer_term = 0
+        self.changed: list[int] = []
 
     def send_when_durable(self, member: int, message: Message) -> None:
         self.held.append((member, message))
+
+    def may_campaign(self) -> bool:
+        return self.campaigning
+
+    def transfers(self, term: int) -> bool:
+        return term == self.transfer_term
+
+    def log_changed(self, first_index: int) -> None:
+        self.changed.append(first_index)
 
     def acknowledge(self, member: int, match: int) -> None:
         self.acknowledged.append((member, match))
@@ -51,12 +63,12 @@ def make(folder: Path, disk: FaultDisk | None = None) -> tuple[Core, Hooks, Jour
         name="n1", peers=make_peers(3), cluster_key=1, data_dir=folder, client_address=""
     )
     hooks, journal = Hooks(), Journal(disk or FaultDisk(), 1 << 20)
-    return Core(config, journal, hooks), hooks, journal
+    return Core(config, journal, hooks, {1, 2, 3}), hooks, journal
 
 
-def lead(core: Core) -> None:
-    core.note_connection(2, True)
-    core._SyncObj__raftElectionDeadline = 0
+def lead(core: Core, hooks: Hooks) -> None:
+    hooks.campaigning = True
+    core.hasten_election(0)
     core.tick()
     core.take_vote(2, core.term)
 
@@ -68,9 +80,9 @@ def test_a_new_log_begins_with_the_same_entry_everywhere(tmp_path: Path) -> None
     assert core.role is Role.FOLLOWER
     assert core.leader is None
     assert sorted(core.others) == [2, 3]
-    assert core.is_other(2)
-    assert not core.is_other(1)
-    assert not core.is_other(9)
+    assert core.is_voter(2)
+    assert not core.is_voter(1)
+    assert not core.is_voter(9)
 
 
 def test_the_journal_factory_is_put_back(tmp_path: Path) -> None:
@@ -81,11 +93,11 @@ def test_the_journal_factory_is_put_back(tmp_path: Path) -> None:
 
 def test_a_campaign_asks_all_others_and_records_the_vote(tmp_path: Path) -> None:
     core, hooks, journal = make(tmp_path)
-    core._SyncObj__raftElectionDeadline = 0
+    core.hasten_election(0)
     core.tick()
-    assert not hooks.held, "connected to nobody"
-    core.note_connection(2, True)
-    core._SyncObj__raftElectionDeadline = 0
+    assert not hooks.held, "it may not campaign"
+    hooks.campaigning = True
+    core.hasten_election(0)
     core.tick()
     assert core.role is Role.CANDIDATE
     assert sorted(hooks.held, key=lambda held: held[0]) == [
@@ -98,7 +110,7 @@ def test_a_leader_opens_its_term_and_steps_down_without_answers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     core, hooks, journal = make(tmp_path)
-    lead(core)
+    lead(core, hooks)
     assert core.leading
     assert core.leader == 1
     assert hooks.calls[-2:] == ["term begins", "heartbeats"]
@@ -122,7 +134,7 @@ def test_a_leader_opens_its_term_and_steps_down_without_answers(
 
 def test_the_commit_index_needs_matches_and_the_quorum_index(tmp_path: Path) -> None:
     core, hooks, _ = make(tmp_path)
-    lead(core)
+    lead(core, hooks)
     assert core.append(b"entry") == 3
     core.raise_match_index(2, 3)
     hooks.quorum = 2
@@ -137,8 +149,8 @@ def test_the_commit_index_needs_matches_and_the_quorum_index(tmp_path: Path) -> 
 
 
 def test_entries_carry_their_kind(tmp_path: Path) -> None:
-    core, _, _ = make(tmp_path)
-    lead(core)
+    core, hooks, _ = make(tmp_path)
+    lead(core, hooks)
     entry = core.entry(core.append(b"mine"))
     assert entry is not None
     assert entry.content == REGULAR + b"mine"
@@ -209,13 +221,33 @@ def test_quorums(tmp_path: Path) -> None:
     assert core.is_quorum(2)
 
 
-def test_a_first_connection_gives_the_leader_time_to_be_heard(tmp_path: Path) -> None:
+def test_an_election_that_the_leader_asked_for_says_so(tmp_path: Path) -> None:
     core, hooks, _ = make(tmp_path)
-    core._SyncObj__raftElectionDeadline = 0
-    core.note_connection(2, True)
-    core.tick()
-    assert core.role is Role.FOLLOWER
-    assert not hooks.held
+    hooks.transfer_term = 1
+    lead(core, hooks)
+    assert [held for _, held in hooks.held[:2]] == [RequestVote(1, 1, 0, True)] * 2
+
+
+def test_voters_come_and_go(tmp_path: Path) -> None:
+    core, hooks, _ = make(tmp_path)
+    lead(core, hooks)
+    core.raise_match_index(9, 1)
+    core.set_voters({1, 2, 3, 9, 10})
+    assert sorted(core.others) == [2, 3, 9, 10]
+    assert not core.is_quorum(2) and core.is_quorum(3)
+    assert core.match_index(9) == 1, "what is known of a learner's log is kept"
+    assert core.match_index(10) == 0
+    core.set_voters({2, 3})
+    assert not core.voting
+    assert sorted(core.others) == [2, 3]
+
+
+def test_a_configuration_counts_as_soon_as_it_is_in_the_log(tmp_path: Path) -> None:
+    core, hooks, journal = make(tmp_path)
+    lead(core, hooks)
+    index = core.append_members(b"configuration")
+    assert journal.entries[-1].content == MEMBERS + b"configuration"
+    assert hooks.changed == [index]
 
 
 def test_a_follower_that_hears_nobody_forgets_its_leader(tmp_path: Path) -> None:
@@ -223,7 +255,7 @@ def test_a_follower_that_hears_nobody_forgets_its_leader(tmp_path: Path) -> None
     core.take_leader(2, 1)
     core.tick()
     assert core.leader == 2
-    core._SyncObj__raftElectionDeadline = 0  # nobody is connected: there is nobody to campaign with
+    core.hasten_election(0)  # and there is nobody to campaign with
     core.tick()
     assert core.leader is None and core.role is Role.FOLLOWER and core.term == 1
     core.take_leader(2, 1)

@@ -9,7 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from coordinator.consensus.codec import Append, AppendAck, Message, RequestVote, Vote
+from coordinator.consensus.codec import (
+    Append,
+    AppendAck,
+    Message,
+    PreVote,
+    PreVoteGrant,
+    RequestVote,
+    Vote,
+)
 from coordinator.consensus.engine.durability import Durability
 from coordinator.consensus.interface import Role
 from coordinator.consensus.journal import Journal
@@ -181,10 +189,12 @@ async def test_a_vote_waits_for_its_fsync(tmp_path: Path) -> None:
 async def test_a_campaign_waits_for_its_fsync(tmp_path: Path) -> None:
     async with Stage(tmp_path) as stage:
         stage.disk.hold_syncs()
-        stage.engine._core._SyncObj__raftElectionDeadline = 0
+        stage.engine.parts.core.hasten_election(0)
+        await stage.until(lambda: len(stage.take(PreVote)) > 0)
+        stage.receive(2, PreVoteGrant(1))
         await stage.until(lambda: stage.engine.status.role is Role.CANDIDATE)
         await stage.settle()
-        assert not stage.transport.sent
+        assert not stage.take(RequestVote)
         stage.disk.release_syncs()
         await stage.settle()
         assert len(stage.take(RequestVote)) == 2
@@ -228,7 +238,7 @@ async def test_a_leader_and_one_follower_commit_once_its_fsync_returns(tmp_path:
 
 async def test_a_single_member_commits_what_it_synced(tmp_path: Path) -> None:
     async with Stage(tmp_path, 1) as stage:
-        stage.engine._core._SyncObj__raftElectionDeadline = 0
+        stage.engine.parts.core._SyncObj__raftElectionDeadline = 0
         await stage.until(lambda: stage.engine.status.role is Role.LEADER)
         await stage.settle()
         stage.disk.hold_syncs()

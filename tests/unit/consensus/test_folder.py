@@ -4,12 +4,28 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from coordinator.consensus.folder import IDENTITY, Identity, MemberFolder
+from coordinator.consensus.configuration import configuration_of
+from coordinator.consensus.folder import (
+    FORMAT_VERSION,
+    IDENTITY,
+    Identity,
+    MemberFolder,
+    read_identity,
+)
+from coordinator.consensus.interface import Peer
 from coordinator.errors import ConfigError, DamageError
 
-OWNER = Identity(format=1, cluster_key=(1 << 64) - 1, member_id=7, name="n7")
+MEMBERS = configuration_of((Peer(7, "n7", "127.0.0.1:7"), Peer(8, "n8", "127.0.0.1:8")))
+OWNER = Identity(
+    format=FORMAT_VERSION,
+    cluster_key=(1 << 64) - 1,
+    member_id=7,
+    name="n7",
+    configuration=MEMBERS,
+)
 
 
 @pytest.fixture
@@ -59,9 +75,11 @@ def test_two_processes_can_not_share_a_folder(folder: MemberFolder) -> None:
 @pytest.mark.parametrize(
     ("stranger", "complaint"),
     [
-        (Identity(1, 5, 7, "n7"), "another cluster"),
-        (Identity(1, OWNER.cluster_key, 8, "n8"), "belongs to member 'n7'"),
-        (Identity(2, OWNER.cluster_key, 7, "n7"), "has format 1"),
+        (Identity(FORMAT_VERSION, 5, 7, "n7", MEMBERS), "another cluster"),
+        (
+            Identity(FORMAT_VERSION, OWNER.cluster_key, 8, "n8", MEMBERS),
+            "belongs to member 'n7'",
+        ),
     ],
 )
 def test_a_folder_of_someone_else_is_refused(
@@ -72,6 +90,20 @@ def test_a_folder_of_someone_else_is_refused(
         folder.check(stranger)
 
 
+def test_the_members_that_were_there_first_are_remembered(folder: MemberFolder) -> None:
+    folder.claim(OWNER)
+    later = msgspec.structs.replace(OWNER, configuration=configuration_of(MEMBERS.peers[:1]))
+    assert folder.check(later) == OWNER
+    assert read_identity(folder.path) == OWNER
+    assert read_identity(folder.path / "elsewhere") is None
+
+
+def test_another_format_is_refused(folder: MemberFolder) -> None:
+    (folder.path / IDENTITY).write_bytes(b'{"format": 1, "cluster_key": 1}')
+    with pytest.raises(ConfigError, match="has format 1; this program knows format 2"):
+        folder.check(OWNER)
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -79,8 +111,9 @@ def test_a_folder_of_someone_else_is_refused(
         b"null",
         b'{"format": 1',
         b'{"\xff": 1}',
-        b'{"format": 1, "cluster_key": 1, "member_id": 1, "name": "n\xff"}',
-        b'{"format": 1, "cluster_key": 1, "member_id": 1, "name": "\\ud800"}',
+        b'{"format": 2, "cluster_key": 1, "member_id": 1, "name": "n\xff", "configuration": [[]]}',
+        b'{"format": 2, "cluster_key": 1, "member_id": 1, "name": "\\ud800", "configuration": [[]]}',
+        b'{"format": 2, "cluster_key": 1, "member_id": 1, "name": "n", "configuration": [[[]]]}',
         b'{"format": ' + b"[" * 100_000,
     ],
 )

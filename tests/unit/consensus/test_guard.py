@@ -12,6 +12,8 @@ from coordinator.consensus.codec import (
     Hello,
     Message,
     Payload,
+    PreVote,
+    PreVoteGrant,
     Probe,
     ProbeAck,
     RequestVote,
@@ -73,7 +75,7 @@ async def test_an_acknowledgement_beyond_the_log_does_not_count(tmp_path: Path) 
         SnapshotAck(9, 5, 0, False),
         TermNotice(9),
         Vote(9),
-        RequestVote(9, 0, 0),
+        RequestVote(9, 0, 0, True),
         Append(9, 1, 0, 1, ()),
         Probe(9, 1),
     ],
@@ -124,7 +126,7 @@ async def test_matching_entries_before_new_ones_stay_on_disk(tmp_path: Path) -> 
         stage.disk.hold_syncs()
         stage.append(2, 1, (1, 0), 3, *stage.log()[1:], (1, b"new"))
         await stage.settle()
-        assert stage.engine._journal.synced_index == 4
+        assert stage.engine.parts.journal.synced_index == 4
         assert stage.engine.status.last_index == 5
 
 
@@ -236,17 +238,76 @@ async def test_votes_of_another_term_do_not_count(tmp_path: Path) -> None:
         assert stage.engine.status.role is Role.CANDIDATE
 
 
-async def test_strangers_are_not_heard(tmp_path: Path) -> None:
+async def test_only_votes_and_answers_of_voters_count(tmp_path: Path) -> None:
+    """Candidates and leaders are heard whoever they are: they may know of members that this one does not know yet."""
     async with Stage(tmp_path) as stage:
         term = await stage.campaign()
-        for stranger in (9, 1):
+        for stranger in (9, 10):
+            stage.connect(stranger)
             stage.receive(stranger, Vote(term))
-            stage.receive(stranger, Append(99, 1, 0, 1, entries((99, b"x"))))
-            stage.receive(stranger, Payload(b"x"))
         await stage.settle()
-        assert stage.engine.status.role is Role.CANDIDATE
-        assert stage.engine.status.term == term
-        assert not stage.application.received
+        assert stage.role() is Role.CANDIDATE
+        stage.receive(2, Vote(term))
+        await stage.settle()
+        assert stage.engine.status.role is Role.LEADER
+        index = stage.engine.propose(b"a")
+        assert index is not None
+        for stranger in (9, 10):
+            stage.acknowledge(stranger, index)
+            stage.receive(stranger, ProbeAck(term, 1))
+        await stage.settle()
+        assert stage.engine.status.commit_index < index
+        stage.receive(9, Append(99, 1, 0, 1, entries((99, b"x"))))
+        await stage.settle()
+        assert (stage.engine.status.term, stage.engine.status.leader) == (99, 9)
+
+
+# Elections: who is let.
+
+
+async def test_while_a_leader_stands_nobody_else_is_heard(tmp_path: Path) -> None:
+    async with Stage(tmp_path) as stage:
+        await follow(stage, term=2)
+        stage.receive(3, PreVote(3, 99, 2))
+        stage.receive(3, RequestVote(3, 99, 2))
+        await stage.settle()
+        assert not stage.take(PreVoteGrant) and not stage.take(Vote)
+        assert stage.engine.status.term == 2
+        stage.receive(3, RequestVote(3, 99, 2, True))
+        await stage.settle()
+        assert stage.take(Vote) == [Vote(3)], "the leader itself asked for that election"
+
+
+async def test_a_leader_with_a_quorum_behind_it_is_not_deposed(tmp_path: Path) -> None:
+    async with Stage(tmp_path) as stage:
+        term = await stage.lead()
+        stage.receive(3, PreVote(9, 99, 8))
+        stage.receive(3, RequestVote(9, 99, 8))
+        await stage.settle()
+        assert (stage.engine.status.role, stage.engine.status.term) == (Role.LEADER, term)
+        assert not stage.take(PreVoteGrant)
+
+
+async def test_a_lost_leader_may_be_replaced(tmp_path: Path) -> None:
+    async with Stage(tmp_path) as stage:
+        await follow(stage, term=2)
+        stage.disconnect(2)
+        stage.receive(3, PreVote(3, 3, 2))
+        stage.receive(3, PreVote(3, 99, 1))
+        await stage.settle()
+        assert not stage.take(PreVoteGrant), "its log is behind"
+        stage.receive(3, PreVote(3, 4, 2))
+        await stage.settle()
+        assert stage.take(PreVoteGrant) == [PreVoteGrant(3)]
+        assert stage.engine.status.term == 2, "a question raises no term"
+
+
+async def test_a_question_of_an_old_term_is_told_of_the_new_one(tmp_path: Path) -> None:
+    async with Stage(tmp_path) as stage:
+        await follow(stage, term=2)
+        stage.receive(3, PreVote(2, 99, 1))
+        await stage.settle()
+        assert stage.take(TermNotice, 3) == [TermNotice(2)]
 
 
 async def test_a_lost_vote_is_given_again_to_the_same_member_only(tmp_path: Path) -> None:
@@ -260,11 +321,11 @@ async def test_a_lost_vote_is_given_again_to_the_same_member_only(tmp_path: Path
 async def test_no_vote_for_a_shorter_log(tmp_path: Path) -> None:
     async with Stage(tmp_path) as stage:
         await follow(stage, term=2)
-        stage.receive(3, RequestVote(5, 3, 2))
-        stage.receive(3, RequestVote(6, 99, 1))
+        stage.receive(3, RequestVote(5, 3, 2, True))
+        stage.receive(3, RequestVote(6, 99, 1, True))
         await stage.settle()
         assert not stage.take(Vote)
-        stage.receive(3, RequestVote(7, 4, 2))
+        stage.receive(3, RequestVote(7, 4, 2, True))
         await stage.settle()
         assert stage.take(Vote) == [Vote(7)]
 

@@ -27,6 +27,7 @@ SIGNATURES = {
     "_SyncObj__sendAppendEntries": "(self)",
     "_SyncObj__sendNextNodeIdx": "(self, node, reset=False, nextNodeIdx=None, success=False)",
     "_SyncObj__applyLogEntries": "(self)",
+    "_SyncObj__connectedToAnyone": "(self)",
     "_SyncObj__doApplyCommand": "(self, command)",
     "_SyncObj__loadDumpFile": "(self, clearJournal)",
     "_SyncObj__parseChangeClusterRequest": "(self, command)",

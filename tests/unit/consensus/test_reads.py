@@ -227,7 +227,7 @@ def give_up(reads: Reads, waiter: asyncio.Future[Any]) -> None:
 
 async def test_reads_given_up_while_there_is_no_leader_do_not_gather(tmp_path: Path) -> None:
     async with Stage(tmp_path) as stage:
-        reads = stage.engine._reads
+        reads = stage.engine.parts.reads
         live = reads.add_read()
         for _ in range(GIVEN_UP):
             give_up(reads, reads.add_read())
@@ -245,7 +245,7 @@ async def test_what_is_given_up_while_a_probe_is_unanswered_does_not_gather(
 ) -> None:
     async with Stage(tmp_path) as stage:
         term = await lead(stage)
-        reads = stage.engine._reads
+        reads = stage.engine.parts.reads
         live = [reads.add_read() for _ in range(100)]
         reads.drive()
         late, confirmation = reads.add_read(), reads.add_confirmation()
@@ -266,7 +266,7 @@ async def test_reads_given_up_before_their_index_is_applied_do_not_gather(tmp_pa
     async with Stage(tmp_path) as stage:
         stage.append(2, 1, (1, 0), 1)
         await stage.settle()
-        reads = stage.engine._reads
+        reads = stage.engine.parts.reads
         live: dict[int, list[asyncio.Future[bool]]] = {2: [], 3: []}
         for number in range(GIVEN_UP):
             waiter, index = reads.add_read(), 3 - number % 2

@@ -22,7 +22,7 @@ async def lead_with(stage: Stage, entries: int) -> int:
 async def test_entries_leave_in_the_pass_they_were_proposed_in(tmp_path: Path) -> None:
     async with Stage(tmp_path) as stage:
         term = await lead_with(stage, 3)
-        stage.engine._driver.run()
+        stage.engine.parts.driver.run()
         (append,) = stage.take(Append, 2)
         assert (append.prev_index, append.prev_term, len(append.entries)) == (2, term, 3)
 
@@ -133,7 +133,7 @@ async def test_a_follower_is_probed_until_its_log_is_known(tmp_path: Path) -> No
         await stage.settle()
         stage.clear()
         stage.engine.propose(b"newer")
-        stage.engine._driver.run()
+        stage.engine.parts.driver.run()
         (append,) = stage.take(Append, 3)
         assert append.prev_index == 33
 

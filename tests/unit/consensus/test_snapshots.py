@@ -3,21 +3,21 @@ from __future__ import annotations
 import hashlib
 import random
 import struct
-import threading
-from collections.abc import Iterator
 
+import msgspec
 import pytest
 
+from coordinator.consensus.configuration import configuration_of
 from coordinator.consensus.snapshots import (
     Description,
     Snapshot,
-    SnapshotCancelled,
     SnapshotStore,
 )
 from coordinator.errors import DamageError
 from tests.unit.consensus.faults import Crash, FaultDisk
+from tests.unit.consensus.stage import make_peers
 
-MEMBERS = ((1, "n1", "127.0.0.1:1"), (2, "n2", "127.0.0.1:2"))
+MEMBERS = configuration_of(make_peers(2), (7,))
 
 
 def describe(index: int, term: int = 3) -> Description:
@@ -46,7 +46,7 @@ def test_slices_come_back_as_they_were() -> None:
     assert (written.index, written.term) == (42, 3)
     assert written.size == disk.size(written.name)
     assert newest_of(disk) == written
-    assert written.description.members == MEMBERS
+    assert written.description.configuration == MEMBERS
 
 
 def test_no_slices_at_all() -> None:
@@ -109,7 +109,7 @@ def test_a_shortened_file_is_damage() -> None:
 
 def seal(about: bytes, size: int) -> FaultDisk:
     """A disk with a file that is whole, and whose description is these bytes, said to be of this size."""
-    body = struct.pack("<8sHI", b"CRDSNAP\n", 1, size) + about
+    body = struct.pack("<8sHI", b"CRDSNAP\n", 2, size) + about
     disk = FaultDisk()
     digest = hashlib.blake2b(body, digest_size=16).digest()
     disk.append("snapshot-0000000000000001", body + b"\xc0End" + digest)
@@ -144,7 +144,7 @@ def test_a_received_file_of_no_index_is_damage() -> None:
 
 
 def test_a_description_can_not_be_larger_than_its_file() -> None:
-    about = b"\x93\x01\x01\x90"
+    about = msgspec.msgpack.encode(describe(1))
     assert SnapshotStore(seal(about, len(about))).newest() is not None
     for size in (len(about) + 1, len(about) + 20, len(about) + 21, 1 << 20, (1 << 32) - 1):
         with pytest.raises(DamageError, match="begin like a snapshot"):
@@ -161,16 +161,20 @@ def test_a_renamed_file_is_damage() -> None:
 
 def test_writing_can_be_called_off() -> None:
     disk = FaultDisk()
-    cancelled = threading.Event()
+    writer = SnapshotStore(disk).begin(describe(7))
+    writer.add(b"x" * 1_000_000)
+    writer.cancel()
+    writer.cancel()
+    assert disk.names() == []
 
-    def encode() -> Iterator[bytes]:
-        yield b"x" * 1_000_000
-        cancelled.set()
-        yield b"never"
 
-    with pytest.raises(SnapshotCancelled):
-        SnapshotStore(disk).write(describe(7), encode(), cancelled)
-    assert newest_of(disk) is None
+def test_one_that_is_being_sent_is_kept() -> None:
+    disk = FaultDisk()
+    store = SnapshotStore(disk)
+    one, two, three = (store.write(describe(index), slices_of(index)) for index in (1, 2, 3))
+    store.remove_older(three, [two.name])
+    assert sorted(disk.names()) == [two.name, three.name]
+    assert one.name not in disk.names()
 
 
 def transfer(source: SnapshotStore, snapshot: Snapshot, target: SnapshotStore) -> None:

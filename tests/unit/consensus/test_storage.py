@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from coordinator.consensus.configuration import configuration_of
 from coordinator.consensus.engine.storage import Storage
 from coordinator.consensus.folder import IDENTITY
+from coordinator.consensus.segments import PREFIX
 from coordinator.consensus.settings import EngineConfig
 from coordinator.consensus.snapshots import Description
 from coordinator.errors import ConfigError, DamageError
@@ -30,7 +32,7 @@ def used(folder: Path) -> FaultDisk:
     for index in range(1, 11):
         storage.journal.append(b"\0", index, 1)
     storage.journal.set_state(1, 1)
-    storage.snapshots.write(Description(5, 1, ()), [b"state"])
+    storage.snapshots.write(Description(5, 1, configuration_of(make_peers(3))), [b"state"])
     storage.settle()
     storage.release()
     return disk
@@ -55,18 +57,21 @@ def test_a_crash_before_the_folder_was_claimed_is_no_harm(tmp_path: Path) -> Non
     storage = Storage(make_config(tmp_path), disk)
     storage.settle()
     storage.release()
-    assert (tmp_path / IDENTITY).exists()
+    assert IDENTITY in disk.names()
 
 
 def test_a_lost_journal_is_damage(tmp_path: Path) -> None:
-    used(tmp_path)
+    disk = used(tmp_path)
+    for name in disk.names():
+        if name.startswith(PREFIX):
+            disk.remove(name)
     with pytest.raises(DamageError, match="its files are missing"):
-        Storage(make_config(tmp_path), FaultDisk())
+        Storage(make_config(tmp_path), disk)
 
 
 def test_a_lost_identity_is_damage(tmp_path: Path) -> None:
     disk = used(tmp_path)
-    (tmp_path / IDENTITY).unlink()
+    disk.remove(IDENTITY)
     with pytest.raises(DamageError, match=IDENTITY):
         Storage(make_config(tmp_path), disk)
 
@@ -112,3 +117,14 @@ def test_an_unreadable_folder_is_a_config_error(
     monkeypatch.setattr(disk, "read", fail)
     with pytest.raises(ConfigError, match="Permission denied"):
         Storage(make_config(tmp_path), disk)
+
+
+def test_without_a_disk_the_folder_itself_is_used_and_locked(tmp_path: Path) -> None:
+    storage = Storage(make_config(tmp_path))
+    storage.journal.append(b"\1", 1, 0)
+    storage.settle()
+    assert (tmp_path / IDENTITY).exists()
+    with pytest.raises(ConfigError, match="in use by another process"):
+        Storage(make_config(tmp_path))
+    storage.release()
+    Storage(make_config(tmp_path)).release()

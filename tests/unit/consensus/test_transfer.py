@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from coordinator.consensus.codec import Append, AppendAck, SnapshotAck, SnapshotChunk
+from coordinator.consensus.configuration import configuration_of
 from coordinator.consensus.snapshots import Description, Snapshot, SnapshotStore
 from tests.unit.consensus.faults import FaultDisk
-from tests.unit.consensus.stage import Stage
+from tests.unit.consensus.stage import Stage, make_peers
 from tests.unit.consensus.toy import ToyApplication
 
 TERM = 4
@@ -22,7 +23,7 @@ class Leader:
         application.applied = [(at, 1, b"%d" % at + salt) for at in range(2, index + 1)]
         store = SnapshotStore(FaultDisk())
         self.snapshot: Snapshot = store.write(
-            Description(index, term, ((1, "n1", ""),)), application.capture().encode()
+            Description(index, term, configuration_of(make_peers(3))), application.slices()
         )
         self.content = store.read(self.snapshot, 0, self.snapshot.size)
         self.applied = application.applied
@@ -206,20 +207,26 @@ async def lead_with_snapshot(stage: Stage) -> int:
     return term
 
 
+async def sent(stage: Stage, count: int = 1) -> list[SnapshotChunk]:
+    """Waits until member 3 was sent so many chunks, which are read on another thread, and takes them."""
+    await stage.until(lambda: len(stage.kept(SnapshotChunk)) >= count)
+    return stage.take(SnapshotChunk, 3)
+
+
 async def test_a_follower_behind_the_log_gets_the_snapshot(tmp_path: Path) -> None:
     async with Stage(tmp_path) as stage:
         term = await lead_with_snapshot(stage)
         content, size = b"", 1
         while len(content) < size:
-            chunks = stage.take(SnapshotChunk, 3)
-            assert 0 < len(chunks) <= stage.config.snapshot_chunks_in_flight_max
+            chunks = await sent(stage)
+            assert len(chunks) <= stage.config.snapshot_chunks_in_flight_max
             for chunk in chunks:
                 assert chunk.offset == len(content)
                 content += chunk.content
                 size = chunk.size
             stage.receive(3, SnapshotAck(term, 102, len(content), False))
             await stage.settle()
-        newest = stage.engine._compaction.newest
+        newest = stage.engine.parts.compaction.newest
         assert newest is not None
         assert content == stage.disk.read(newest.name)
         stage.acknowledge(3, 102)
@@ -234,8 +241,7 @@ async def test_a_follower_that_misses_something_gets_it_again(tmp_path: Path) ->
         term = await lead_with_snapshot(stage)
         stage.clear()
         stage.receive(3, SnapshotAck(term, 102, 64, True))
-        await stage.settle()
-        assert stage.take(SnapshotChunk, 3)[0].offset == 64
+        assert (await sent(stage))[0].offset == 64
 
 
 async def test_a_new_connection_goes_on_where_it_was(tmp_path: Path) -> None:
@@ -246,26 +252,59 @@ async def test_a_new_connection_goes_on_where_it_was(tmp_path: Path) -> None:
         stage.disconnect(3)
         stage.clear()
         stage.connect(3)
-        await stage.settle()
-        assert stage.take(SnapshotChunk, 3)[0].offset == 128
+        assert (await sent(stage))[0].offset == 128
 
 
 async def test_heartbeats_of_the_sender_carry_no_commit_index(tmp_path: Path) -> None:
     async with Stage(tmp_path) as stage:
         term = await lead_with_snapshot(stage)
         stage.clear()
-        stage.engine.send_heartbeats()
+        stage.engine.parts.send_heartbeats()
         assert stage.take(Append, 3) == [Append(term, 0, 0, 0, ())]
 
 
-async def test_a_newer_snapshot_takes_the_place_of_one_being_sent(tmp_path: Path) -> None:
+async def test_a_snapshot_that_is_being_sent_is_kept_with_the_entries_after_it(
+    tmp_path: Path,
+) -> None:
+    """Else a follower could be behind again each time that it has all of one."""
     async with Stage(tmp_path) as stage:
         term = await lead_with_snapshot(stage)
-        index = stage.engine.propose(b"more")
-        assert index is not None
+        stage.receive(3, SnapshotAck(term, 102, 64, False))
+        await sent(stage)
+        index = 0
+        for _ in range(20):
+            index = stage.engine.propose(b"more") or 0
         stage.acknowledge(2, index)
         await stage.settle()
-        assert await stage.engine.compact_now() == index
+        assert await stage.engine.compact_now() == index == 122
+        assert stage.engine.parts.core.first_index <= 102
         stage.receive(3, SnapshotAck(term, 102, 64, True))
+        assert (await sent(stage))[0].index == 102
+        stage.acknowledge(3, 102)
+        await stage.until(lambda: bool(stage.kept(Append)))
+        assert stage.engine.parts.sender.in_use == []
+
+
+async def test_a_follower_that_restarts_while_it_takes_a_snapshot_over_gets_it_again(
+    tmp_path: Path,
+) -> None:
+    async with Stage(tmp_path) as stage:
+        term = await lead_with_snapshot(stage)
+        size = (await sent(stage))[0].size
+        stage.receive(3, SnapshotAck(term, 102, size, False))
         await stage.settle()
-        assert stage.take(SnapshotChunk, 3)[-1].index == index
+        stage.clear()
+        stage.disconnect(3)
+        stage.connect(3)
+        assert (await sent(stage))[0].offset == 0
+
+
+async def test_a_lost_file_ends_its_transfer(tmp_path: Path) -> None:
+    async with Stage(tmp_path) as stage:
+        term = await lead_with_snapshot(stage)
+        await sent(stage)
+        (sending,) = stage.engine.parts.sender.in_use
+        stage.disk.remove(sending.name)
+        stage.receive(3, SnapshotAck(term, 102, 64, True))
+        await stage.until(lambda: not stage.engine.parts.sender.in_use)
+        assert not stage.failures

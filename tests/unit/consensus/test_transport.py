@@ -57,9 +57,8 @@ async def test_a_member_that_comes_back_is_dialed_again() -> None:
     [
         (2, {"cluster_key": 5}, "belongs to another cluster"),
         (2, {"protocol": 9}, "speaks protocol 9"),
-        (9, {}, "is not a member"),
-        (2, {"name": "n3"}, "is not a member"),
-        (1, {}, "is not a member"),
+        (2, {"name": "n3"}, "has the id of another member"),
+        (1, {}, "has the id of another member"),
     ],
 )
 async def test_who_does_not_belong_here_is_turned_away(
@@ -76,14 +75,60 @@ async def test_who_does_not_belong_here_is_turned_away(
     assert reason in caplog.text
 
 
-async def test_the_lower_id_does_not_dial() -> None:
+async def test_a_member_that_is_not_known_yet_is_heard() -> None:
+    peers = free_peers(2)
+    async with End(peers, 1) as one:
+        stranger = await Stranger.connect(peers[0])
+        stranger.say(hello(9), Vote(1))
+        await one.listener.until(lambda: one.listener.messages == [(9, Vote(1))])
+        await stranger.close()
+
+
+async def test_the_lower_id_is_heard_if_there_is_no_connection(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     peers = free_peers(2)
     async with End(peers, 2) as two:
-        stranger = await Stranger.connect(peers[1])
-        stranger.say(hello(1))
-        assert await stranger.rest() == b""
-        await stranger.close()
-        assert not two.listener.connections
+        first = await Stranger.connect(peers[1])
+        first.say(hello(1))
+        await two.listener.until(lambda: two.transport.connected(1))
+        second = await Stranger.connect(peers[1])
+        second.say(hello(1))
+        assert await second.rest() == b""
+        assert two.listener.losses == []
+        await first.close()
+        await second.close()
+    assert "there is a connection already" in caplog.text
+
+
+async def test_a_member_that_was_removed_is_told() -> None:
+    peers = free_peers(2)
+    async with End(peers, 1) as one:
+        one.transport.set_peers(peers[:1], {2})
+        async with End(peers, 2) as two:
+            await two.listener.until(lambda: two.listener.removals > 0)
+            assert not one.transport.connected(2)
+
+
+async def test_members_that_are_named_later_are_dialed() -> None:
+    peers = free_peers(3)
+    async with End(peers[:2], 2) as two, End(peers, 3) as three:
+        three.transport.set_peers(peers[2:], ())
+        await three.listener.until(lambda: not three.transport.connected(2))
+        three.transport.set_peers(peers, ())
+        await both_connected(two, three)
+
+
+async def test_the_other_side_dials_when_the_one_that_should_does_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The newcomer with the higher id may not know the other one, which was added after it."""
+    monkeypatch.setattr("coordinator.consensus.transport.STAND_IN_MS", 50)
+    peers = free_peers(2)
+    async with End(peers, 2) as two:
+        two.transport.set_peers(peers[1:], ())
+        async with End(peers, 1) as one:
+            await both_connected(one, two)
 
 
 async def test_a_member_at_the_address_of_another_is_refused(
@@ -194,7 +239,7 @@ async def test_a_refusal_is_logged_once(caplog: pytest.LogCaptureFixture) -> Non
     async with End(peers, 1):
         for _ in range(5):
             stranger = await Stranger.connect(peers[0])
-            stranger.say(hello(9, name="n9"))
+            stranger.say(hello(2, name="n9"))
             await stranger.rest()
             await stranger.close()
-    assert caplog.text.count("is not a member") == 1
+    assert caplog.text.count("has the id of another member") == 1

@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 import msgspec
 
-from coordinator.consensus.interface import ConsensusStatus
+from coordinator.consensus.interface import ConsensusStatus, Peer
 from coordinator.errors import DamageError
 
 Applied = tuple[int, int, bytes]
 """Index, term and content of an entry."""
 
 
-class _Capture:
+class ToyCapture:
+    """Fifty entries are one part."""
+
     def __init__(self, applied: list[Applied]) -> None:
         self._applied = applied
+        self._start = 0
+        self.released = False
 
-    def encode(self) -> Iterator[bytes]:
-        for start in range(0, len(self._applied), 50):
-            yield msgspec.msgpack.encode(self._applied[start : start + 50])
+    def read(self) -> Callable[[], bytes] | None:
+        assert not self.released, "read after its release"
+        part = self._applied[self._start : self._start + 50]
+        self._start += 50
+        return partial(msgspec.msgpack.encode, part) if part else None
+
+    def release(self) -> None:
+        self.released = True
 
 
 class ToyApplication:
@@ -33,6 +43,7 @@ class ToyApplication:
         self.statuses: list[ConsensusStatus] = []
         self.received: list[tuple[int, bytes]] = []
         self.peers: list[tuple[int, bool]] = []
+        self.members: list[tuple[Peer, ...]] = []
         self.ready_count = 0
         self.apply_error: Exception | None = None
         self._changed = changed
@@ -48,18 +59,34 @@ class ToyApplication:
         self.applied.append((index, term, entry))
         self._changed()
 
-    def capture(self) -> _Capture:
-        return _Capture(list(self.applied))
+    def capture(self) -> ToyCapture:
+        self.capture_open = ToyCapture(list(self.applied))
+        return self.capture_open
 
-    def restore(self, index: int, term: int, slices: Iterable[bytes]) -> None:
+    def slices(self) -> Iterator[bytes]:
+        """The whole state, encoded."""
+        capture = self.capture()
+        while (encode := capture.read()) is not None:
+            yield encode()
+        capture.release()
+
+    def prepare(self, slices: Iterable[bytes]) -> object:
         applied: list[Applied] = []
         try:
             for piece in slices:
                 applied += msgspec.msgpack.decode(piece, type=list[Applied])
         except msgspec.DecodeError as error:
             raise DamageError(str(error)) from None
-        self.applied = applied
+        return applied
+
+    def restore(self, index: int, term: int, prepared: object) -> None:
+        assert isinstance(prepared, list)
+        self.applied = prepared
         self.restored.append(index)
+        self._changed()
+
+    def members_changed(self, members: tuple[Peer, ...]) -> None:
+        self.members.append(members)
         self._changed()
 
     def leadership_changed(self, status: ConsensusStatus) -> None:

@@ -1,0 +1,122 @@
+"""When this member campaigns, and whom it lets campaign.
+
+Before a member raises its term it asks the others whether they would vote for it (PreVote, Ongaro 2014, section 9.6);
+whoever hears from a leader refuses (section 4.2.3). So a member that was cut off, or that alone can't hear the leader,
+disturbs nobody when it comes back.
+
+A leader whose connection broke is suspected at once, instead of after a whole election timeout: most leaders die with
+their process, and then the operating system closes their connections. The suspicion is worth a question, no more.
+"""
+
+from __future__ import annotations
+
+import random
+
+from coordinator.consensus.codec import PreVote, RequestVote
+from coordinator.consensus.engine.core import Core
+from coordinator.consensus.engine.durability import Send
+from coordinator.consensus.settings import EngineConfig
+
+SUSPICION_SHARE_MIN = 0.25
+SUSPICION_SHARE_MAX = 0.5
+"""Of the shortest election timeout: how long a leader whose connection broke may take to come back."""
+
+
+class Elections:
+    """Pre-votes, stickiness, and elections that a leader asked for."""
+
+    def __init__(self, config: EngineConfig, core: Core, send: Send) -> None:
+        self._core = core
+        self._send = send
+        self._timeout_s_min = config.election_timeout_ms_min / 1_000
+        self._asked_at: float | None = None
+        """When the round of pre-votes under way began; None: there is none."""
+        self._granted: set[int] = set()
+        self._heard_at = 0.0
+        """When a leader was last heard; 0: not lately, or its connection broke since."""
+        self._suspected: int | None = None
+        self.transfer_term = 0
+        """The term of the election that the leader asked this member for; 0: none."""
+
+    def may_campaign(self) -> bool:
+        """Whether to raise the term, now that no leader was heard for an election timeout."""
+        core = self._core
+        if not core.voting:
+            return False
+        if self.transfer_term == core.term + 1:
+            return True
+        if core.is_quorum(1 + len(self._granted)):
+            self._granted.clear()
+            self._asked_at = None
+            return True
+        now = core.now()
+        if self._asked_at is None or now - self._asked_at > self._timeout_s_min / 2:
+            self._asked_at = now
+            self._granted.clear()
+            for member in core.others:
+                self._ask(member)
+        return False
+
+    def _ask(self, member: int) -> None:
+        core = self._core
+        question = PreVote(core.term + 1, core.last_index, core.term_at(core.last_index))
+        self._send(member, question)
+
+    def take_grant(self, member: int, term: int) -> bool:
+        """Counts one; returns whether they are enough."""
+        core = self._core
+        if self._asked_at is None or term != core.term + 1 or not core.is_voter(member):
+            return False
+        self._granted.add(member)
+        return core.is_quorum(1 + len(self._granted))
+
+    def grants(self, question: PreVote) -> bool:
+        """Whether this member would vote for the one that asks."""
+        core = self._core
+        if question.term <= core.term or self.leader_stands():
+            return False
+        mine = (core.term_at(core.last_index), core.last_index)
+        return (question.last_term, question.last_index) >= mine
+
+    def ignores(self, request: RequestVote) -> bool:
+        """Whether a request for votes is not to be heard, because there is a leader already."""
+        return request.term > self._core.term and not request.transfer and self.leader_stands()
+
+    def leader_stands(self) -> bool:
+        """Whether this member leads with a quorum behind it, or heard from a leader just now."""
+        core = self._core
+        if core.leading:
+            return core.quorum_answered_within(self._timeout_s_min)
+        return core.leader is not None and core.now() - self._heard_at < self._timeout_s_min
+
+    def leader_heard(self) -> None:
+        """A leader of this term is there."""
+        self._heard_at = self._core.now()
+        self._asked_at = self._suspected = None
+        self._granted.clear()
+
+    def peer_lost(self, member: int) -> None:
+        """A connection broke; if it was the leader's, the leader may be gone."""
+        core = self._core
+        if core.leading or core.leader != member:
+            return
+        share = random.uniform(SUSPICION_SHARE_MIN, SUSPICION_SHARE_MAX)
+        self._heard_at = 0.0
+        self._suspected = member
+        core.hasten_election(share * self._timeout_s_min)
+
+    def peer_connected(self, member: int) -> None:
+        """A connection was made; what was sent to this member before may be lost."""
+        core = self._core
+        if self._suspected == member and not core.leading:
+            self._suspected = None
+            core.postpone_election()
+        elif self._asked_at is not None and core.is_voter(member):
+            self._ask(member)
+
+    def campaign_for(self, leader: int, term: int) -> None:
+        """The leader asks this member to take over."""
+        core = self._core
+        if core.voting and not core.leading and core.leader == leader and core.term == term:
+            self.transfer_term = term + 1
+            core.hasten_election(0.0)

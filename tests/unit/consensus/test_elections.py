@@ -1,0 +1,82 @@
+"""Whom a member lets campaign is in test_guard.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from coordinator.consensus.codec import PreVote, PreVoteGrant, RequestVote, TimeoutNow
+from coordinator.consensus.engine.elections import SUSPICION_SHARE_MAX
+from coordinator.consensus.interface import Role
+from tests.unit.consensus.stage import Stage
+
+
+async def ask(stage: Stage) -> PreVote:
+    """Lets the election timeout pass and returns the question that the others are asked."""
+    stage.engine.parts.core.hasten_election(0)
+    await stage.until(lambda: len(stage.kept(PreVote)) >= len(stage.transport.peers))
+    return stage.take(PreVote)[0]
+
+
+async def test_nobody_raises_the_term_without_a_majority_that_would_vote(tmp_path: Path) -> None:
+    async with Stage(tmp_path, 5) as stage:
+        question = await ask(stage)
+        assert question == PreVote(1, 1, 0)
+        for member in (2, 2, 9):
+            stage.connect(member)
+            stage.receive(member, PreVoteGrant(1))
+        stage.receive(3, PreVoteGrant(2))
+        await stage.settle()
+        assert (stage.engine.status.term, stage.role()) == (0, Role.FOLLOWER)
+        assert not stage.take(RequestVote)
+        stage.receive(3, PreVoteGrant(1))
+        await stage.until(lambda: stage.role() is Role.CANDIDATE)
+        assert stage.engine.status.term == 1
+
+
+async def test_a_leader_that_is_heard_ends_the_round(tmp_path: Path) -> None:
+    async with Stage(tmp_path) as stage:
+        await ask(stage)
+        stage.append(2, 3, (1, 0), 1)
+        stage.receive(3, PreVoteGrant(1))
+        stage.receive(3, PreVoteGrant(4))
+        await stage.settle()
+        assert (stage.engine.status.term, stage.engine.status.leader) == (3, 2)
+        assert not stage.take(RequestVote)
+
+
+async def test_a_member_that_connects_late_is_asked_too(tmp_path: Path) -> None:
+    async with Stage(tmp_path) as stage:
+        stage.disconnect(3)
+        await ask(stage)
+        stage.connect(3)
+        await stage.settle()
+        assert stage.take(PreVote, 3) == [PreVote(1, 1, 0)]
+
+
+async def test_a_leader_whose_connection_broke_is_suspected_soon(tmp_path: Path) -> None:
+    async with Stage(tmp_path) as stage:
+        stage.append(2, 1, (1, 0), 1)
+        await stage.settle()
+        core = stage.engine.parts.core
+        patient = core._SyncObj__raftElectionDeadline - core.now()
+        stage.disconnect(3)
+        assert core._SyncObj__raftElectionDeadline - core.now() > 0.9 * patient
+        stage.disconnect(2)
+        soon = stage.config.election_timeout_ms_min / 1_000 * SUSPICION_SHARE_MAX
+        assert core._SyncObj__raftElectionDeadline - core.now() <= soon
+        stage.connect(2)
+        waits = core._SyncObj__raftElectionDeadline - core.now()
+        assert waits > 0.9 * stage.config.election_timeout_ms_min / 1_000, "it is back"
+
+
+async def test_a_leader_that_hands_over_is_obeyed_at_once(tmp_path: Path) -> None:
+    async with Stage(tmp_path) as stage:
+        stage.append(2, 1, (1, 0), 1)
+        await stage.settle()
+        stage.receive(3, TimeoutNow(1))
+        stage.receive(2, TimeoutNow(0))
+        await stage.settle()
+        assert stage.engine.status.term == 1, "neither is the leader of this term"
+        stage.receive(2, TimeoutNow(1))
+        await stage.until(lambda: len(stage.kept(RequestVote)) == 2)
+        assert stage.take(RequestVote) == [RequestVote(2, 1, 0, True)] * 2
