@@ -78,5 +78,5 @@ class RequestError(CoordinatorError):
 class OutcomeUnknown(RequestError):
     """The write may or may not have been applied, now or later."""
 
-    def __init__(self, message: str) -> None:
-        super().__init__(Status.UNKNOWN, "OUTCOME_UNKNOWN", message)
+    def __init__(self, message: str, details: Mapping[str, str] | None = None) -> None:
+        super().__init__(Status.UNKNOWN, "OUTCOME_UNKNOWN", message, details)

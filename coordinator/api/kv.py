@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 from coordinator.api import render
 from coordinator.api.convert import Converter, writes
+from coordinator.api.window import check_window
 from coordinator.errors import RequestError, Status
 from coordinator.node.interface import Node
 from coordinator.rpc import Call, Service, Unary, deadline_of, invalid, too_large
-from coordinator.state.commands import Command, Compact, DeleteRange, Put, RequestId, Txn, Write
+from coordinator.state.commands import Compact, DeleteRange, Put, RequestId, Txn, Write
 from coordinator.state.results import (
     DeleteResult,
     Failure,
@@ -121,7 +122,8 @@ class KVService:
     ) -> Outcome:
         return await self._propose(call, Write(op, request_id))
 
-    async def _propose(self, call: Call, command: Command) -> Outcome:
+    async def _propose(self, call: Call, command: Write | Compact) -> Outcome:
+        check_window(self._node, command.request)
         outcome = await self._node.propose(command, self._deadline(call))
         if isinstance(outcome.result, Failure):
             raise render.error(outcome.result)

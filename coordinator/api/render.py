@@ -33,7 +33,8 @@ _STATUS = {
 def error(failure: Failure) -> RequestError:
     """Returns the exception for a failure that the state machine answered with."""
     if failure.code is Code.REQUEST_FORGOTTEN:
-        return OutcomeUnknown(failure.message)
+        # Tells a client that its session ended from a write that may still be under way, for which to ask again.
+        return OutcomeUnknown(failure.message, {"session": str(failure.value)})
     status, name = _STATUS[failure.code]
     details = {name: str(failure.value)} if name else {}
     return RequestError(status, failure.code.name, failure.message, details)

@@ -9,6 +9,7 @@ from itertools import islice
 
 from coordinator.api import render
 from coordinator.api.convert import Converter
+from coordinator.api.window import check_window
 from coordinator.errors import RequestError, Status
 from coordinator.node.interface import Node
 from coordinator.rpc import Bidi, Call, Service, Stream, Unary, deadline_of, invalid, too_large
@@ -156,6 +157,7 @@ class SessionService:
         if request.id <= 0:
             raise invalid("id", "must be positive")
         command = SessionClose(request.id, self._convert.request_id(request, request.request))
+        check_window(self._node, command.request)
         outcome = await self._node.propose(command, self._deadline(call))
         if isinstance(outcome.result, Failure):
             raise render.error(outcome.result)

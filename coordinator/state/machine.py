@@ -139,6 +139,13 @@ class StateMachine:
     def session_key_count(self, id: int) -> int:
         return self._keyspace.key_count_of(id)
 
+    def foresee(self, request: RequestId) -> Failure | None:
+        """Returns the Failure of a numbered request for which its session, as known here, keeps too many results.
+
+        None says nothing: the session may not be known here yet, and what is on its way may fill the window.
+        """
+        return self._sessions.foresee(request)
+
     # --- the whole ------------------------------------------------------------------------------
 
     def capture(self) -> Capture:

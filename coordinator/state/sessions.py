@@ -49,17 +49,27 @@ class Requests:
         stored = self.results.get(request.sequence)
         if stored is not None:
             return stored[:2]
+        return self._refuse_if_full(request.session)
+
+    def foresee(self, request: RequestId) -> Failure | None:
+        """Returns the Failure that `admit` would refuse a request with because too much is kept; changes nothing."""
+        if self._refuse_if_full(request.session) is None:
+            return None
+        found = self.copy().admit(request)
+        return found if isinstance(found, Failure) and found.code is Code.REQUEST_WINDOW else None
+
+    def _refuse_if_full(self, session: int) -> Failure | None:
         if len(self.results) >= RESULTS_MAX:
             return Failure(
                 Code.REQUEST_WINDOW,
                 f"{RESULTS_MAX} results of the session are not acknowledged",
-                value=request.session,
+                value=session,
             )
         if self.size_bytes >= RESULTS_SIZE_BYTES_MAX:
             return Failure(
                 Code.REQUEST_WINDOW,
                 f"{RESULTS_SIZE_BYTES_MAX} bytes of results of the session are not acknowledged",
-                value=request.session,
+                value=session,
             )
         return None
 
@@ -129,6 +139,11 @@ class Sessions:
         if requests is None:
             requests = self._requests[id] = Requests()
         return requests
+
+    def foresee(self, request: RequestId) -> Failure | None:
+        """Returns the Failure of a request for which its session keeps too much; None if it is not open."""
+        requests = self._requests.get(request.session)
+        return None if requests is None else requests.foresee(request)
 
     def copy(self) -> list[tuple[Session, Requests]]:
         """Returns all sessions in ascending order, in copies that later changes leave alone."""

@@ -21,6 +21,7 @@ def test_every_failure_has_a_status(code: Code) -> None:
     assert error.message == "why"
     if code is Code.REQUEST_FORGOTTEN:
         assert isinstance(error, OutcomeUnknown)
+        assert error.details == {"session": "7"}
     else:
         assert error.reason == code.name and isinstance(error.status, Status)
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from coordinator.state.commands import RequestId
 from coordinator.state.model import KeyValue, Session
 from coordinator.state.results import Code, Done, Failure, PutResult
@@ -90,6 +92,28 @@ def test_size_of_results_is_counted_down() -> None:
     for acknowledged_below, left in ((3, 3), (4, 2), (500, 1), (901, 0)):
         requests.admit(RequestId(1, 901, acknowledged_below))
         assert (len(requests.results), requests.size_bytes) == (left, left * one)
+
+
+@pytest.mark.parametrize("limit", ["count", "size"])
+def test_a_full_window_is_foreseen_and_left_as_it_is(limit: str) -> None:
+    sessions = Sessions()
+    sessions.open(session(1))
+    assert sessions.foresee(RequestId(1, 1)) is None
+    requests = sessions.requests(1)
+    value = b"x" * (RESULTS_SIZE_BYTES_MAX // 2 if limit == "size" else 1)
+    last = 2 if limit == "size" else RESULTS_MAX
+    for sequence in range(1, last + 1):
+        assert sessions.foresee(RequestId(1, sequence)) is None
+        requests.keep(sequence, 2, PutResult(b"a", KeyValue(b"a", value, 2, 2, 1, 0)))
+    before = (requests.floor, dict(requests.results), requests.size_bytes)
+    assert refused(sessions.foresee(RequestId(1, last + 1))) is Code.REQUEST_WINDOW
+    assert refused(sessions.foresee(RequestId(1, last + 1, 1))) is Code.REQUEST_WINDOW
+    # One that is kept, one that makes room by what it acknowledges, one that is too late, one of another session.
+    assert sessions.foresee(RequestId(1, last)) is None
+    assert sessions.foresee(RequestId(1, last + 1, 2)) is None
+    assert sessions.foresee(RequestId(1, 1, 2)) is None
+    assert sessions.foresee(RequestId(2, last + 1)) is None
+    assert (requests.floor, requests.results, requests.size_bytes) == before
 
 
 def test_requests_end_with_their_session() -> None:
