@@ -178,6 +178,73 @@ def error_of(failure: Failure, *, safe: bool) -> errors.CoordinatorError:
     return (kind or errors.RequestRefused)(message, failure.reason, failure.metadata)
 
 
+# --- numbered writes ------------------------------------------------------------------------------
+
+# How the state machine answers a command that it looked at. Under a number, that is the outcome of every attempt.
+_VERDICTS = frozenset(
+    {
+        "COMPACTED",
+        "DUPLICATE_KEY",
+        "SEQUENCE_EXHAUSTED",
+        "SESSION_NOT_FOUND",
+        "TOO_MUCH_WORK",
+    }
+)
+_CROWDED_REASON = "REQUEST_WINDOW"
+
+
+class NumberedDecision(enum.Enum):
+    """What to do about an attempt of a numbered write that failed."""
+
+    RAISE = "raise"
+    """Its outcome is settled, or no node will ever know it."""
+    RETRY = "retry"
+    """Send it under the same number, to another node."""
+    LEAVE = "leave"
+    """Raise, and use another node from now on."""
+    NUMBER_AGAIN = "number again"
+    """It was surely not applied, and this number is of no use any more: send it under another one."""
+
+
+def is_forgotten(failure: Failure) -> bool:
+    """Whether the session that numbered the write ended: whatever becomes of it has become of it by now."""
+    return failure.reason == "OUTCOME_UNKNOWN" and "session" in failure.metadata
+
+
+def changed_nothing(failure: Failure) -> bool:
+    """Whether this attempt of a numbered write surely changed nothing, now and later."""
+    return is_forgotten(failure) or failure.surely_not_applied
+
+
+def decide_numbered(failure: Failure, *, uncertain: bool, attempts: int) -> NumberedDecision:
+    """Returns what to do about an attempt; `uncertain`: this or an earlier one may have been applied, or may be yet.
+
+    While that is so the write keeps its number, under which it can't apply twice. That the cluster keeps too much of
+    other writes to take this one is no reason to wait under the same number, if that can be avoided: what is kept of
+    later numbers stays as long as this one is open.
+    """
+    if is_forgotten(failure):
+        return NumberedDecision.RAISE if uncertain else NumberedDecision.NUMBER_AGAIN
+    if failure.reason == _CROWDED_REASON:
+        return NumberedDecision.RETRY if uncertain else NumberedDecision.NUMBER_AGAIN
+    match decide(failure, safe=True):
+        case Decision.RETRY_FEW if attempts >= DEFECT_ATTEMPTS_MAX:
+            return NumberedDecision.LEAVE
+        case Decision.RETRY | Decision.RETRY_FEW:
+            return NumberedDecision.RETRY
+        case _:
+            return NumberedDecision.RAISE
+
+
+def error_of_numbered(failure: Failure, *, uncertain: bool) -> errors.CoordinatorError:
+    """Returns the exception for a numbered write whose last attempt failed so; `uncertain` as in `decide_numbered`."""
+    if failure.surely_applied or failure.reason in _VERDICTS or not uncertain:
+        return error_of(failure, safe=False)
+    return errors.OutcomeUnknown(
+        f"the write may or may not have been applied: {failure.message or failure.code.name}"
+    )
+
+
 def _number(metadata: Mapping[str, str]) -> int:
     text = metadata.get("compacted_revision", "")
     return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else 0

@@ -13,9 +13,12 @@ from coordinator_client import instances as layout
 from coordinator_client._async.connection import Connection
 from coordinator_client._async.discovery import ServiceView
 from coordinator_client._async.keys import KeySpace
+from coordinator_client._async.numbered import NumberedWrites
 from coordinator_client._async.registration import Registration
 from coordinator_client._async.session import Session
+from coordinator_client._async.writes import Writes
 from coordinator_client.instances import Instance, InstanceState
+from coordinator_client.numbers import WINDOW_MAX
 from coordinator_client.operations import owner_id
 from coordinator_client.pb import cluster_pb2, session_pb2
 from coordinator_client.views import read_instances
@@ -30,8 +33,15 @@ class Client(KeySpace, io.Awaited):
     Every call may raise Unavailable and InvalidArgument; every read DeadlineExceeded; every write OutcomeUnknown.
     """
 
-    def __init__(self, endpoints: str | Sequence[str], timeout_s: float, shuffle: bool) -> None:
-        super().__init__(Connection(endpoints, timeout_s, shuffle))
+    def __init__(
+        self,
+        endpoints: str | Sequence[str],
+        timeout_s: float,
+        shuffle: bool,
+        make_writes: Callable[[Connection], Writes] = Writes,
+    ) -> None:
+        connection = Connection(endpoints, timeout_s, shuffle)
+        super().__init__(connection, make_writes(connection))
 
     def __repr__(self) -> str:
         state = "closed" if self._connection.closed else f"next at {self.endpoint}"
@@ -50,7 +60,11 @@ class Client(KeySpace, io.Awaited):
         await self.close()
 
     async def close(self) -> None:
-        """Ends all connections. Sessions and registrations that were not closed end by their TTL."""
+        """Ends all connections. Sessions and registrations that were not closed end by their TTL.
+
+        The session that numbered the client's writes is closed, if a node answers within a second.
+        """
+        await self._writes.close()
         await self._connection.close()
 
     @property
@@ -92,7 +106,7 @@ class Client(KeySpace, io.Awaited):
         )
         if on_lost is not None and not callable(on_lost):
             raise errors.InvalidArgument(f"on_lost is {validation.shown(on_lost)}, not a function")
-        return Session(self._connection, request, on_lost)
+        return Session(self._connection, request, on_lost, self._writes)
 
     async def sessions(self, *, local: bool = False) -> tuple[model.SessionRecord, ...]:
         """Returns all open sessions of the cluster, in ascending order of their ids."""
@@ -117,7 +131,7 @@ class Client(KeySpace, io.Awaited):
     async def close_session(self, id: int) -> int:
         """Ends any session, by its id; returns how many keys went with it. Raises SessionNotFound."""
         request = session_pb2.SessionCloseRequest(id=owner_id(id, "id"))
-        reply = await self._connection.call(calls.SESSION_CLOSE, request, safe=False)
+        reply = await self._writes.call(calls.SESSION_CLOSE, request)
         return reply.deleted
 
     # --- services -------------------------------------------------------------------------------
@@ -213,12 +227,32 @@ class Client(KeySpace, io.Awaited):
 
 
 def connect(
-    endpoints: str | Sequence[str], *, timeout_s: float = 5.0, shuffle: bool = True
+    endpoints: str | Sequence[str],
+    *,
+    timeout_s: float = 5.0,
+    shuffle: bool = True,
+    numbered_writes: bool = True,
+    request_window: int = 512,
+    request_ttl_s: float = 60.0,
 ) -> Client:
     """Returns a client of the cluster at `endpoints`: host:port, several separated by commas, or a sequence.
 
     Connections are made when they are needed. `timeout_s`: how long a call may take, retries included.
     `shuffle`: begin with any of the endpoints, so that clients spread over the nodes; False: with the first.
-    Raises InvalidArgument if an endpoint is malformed, or `timeout_s` is not a finite number above 0.
+
+    `numbered_writes`: number the writes under a session of their own, so that they can be sent again when an answer is
+    lost and still apply once; False: a write whose answer is lost ends as OutcomeUnknown. `request_window`: how many
+    numbers may be in use at once, 1 to 1024; further writes wait. `request_ttl_s`: the TTL of that session, in seconds.
+
+    Raises InvalidArgument if an endpoint is malformed, or a number is out of its range.
     """
-    return Client(endpoints, timeout_s, shuffle)
+    ttl_s = validation.timeout(request_ttl_s, "request_ttl_s")
+    window = validation.whole(request_window, "request_window", at_least=1)
+    if window > WINDOW_MAX:
+        raise errors.InvalidArgument(f"request_window is {window}, more than {WINDOW_MAX}")
+
+    def make_writes(connection: Connection) -> Writes:
+        return NumberedWrites(connection, ttl_s, window)
+
+    numbered = validation.flag(numbered_writes, "numbered_writes")
+    return Client(endpoints, timeout_s, shuffle, make_writes if numbered else Writes)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
+from google.protobuf.message import Message
+
 from coordinator_client import _io_async as io
 from coordinator_client import calls, errors, validation
 from coordinator_client.calls import Method, Reply, Request
@@ -51,6 +53,17 @@ class Connection:
         if self._closed.is_set():
             raise errors.Closed("the client is closed")
 
+    def check_size(self, request: Message) -> None:
+        """Raises LimitExceeded for a request that no node would take."""
+        if request.ByteSize() > calls.MESSAGE_SIZE_BYTES_MAX:
+            raise errors.LimitExceeded(
+                f"the request is larger than {calls.MESSAGE_SIZE_BYTES_MAX} bytes"
+            )
+
+    async def wait_closed(self, timeout_s: float) -> bool:
+        """Waits until the client is closed, at most `timeout_s` seconds; returns whether it is."""
+        return await self._closed.wait(timeout_s)
+
     def _channel(self, endpoint: str) -> io.Channel:
         self.check_open()
         with self._guard:
@@ -86,10 +99,7 @@ class Connection:
     ) -> tuple[Reply, float]:
         """Like `call`; also returns when the request that was answered went out."""
         timeout_s = self.timeout_s if timeout_s is None else validation.timeout(timeout_s)
-        if request.ByteSize() > calls.MESSAGE_SIZE_BYTES_MAX:
-            raise errors.LimitExceeded(
-                f"the request is larger than {calls.MESSAGE_SIZE_BYTES_MAX} bytes"
-            )
+        self.check_size(request)
         deadline_s = io.now_s() + timeout_s
         backoff = Backoff(len(self.endpoints))
         attempts = 0
@@ -100,7 +110,7 @@ class Connection:
                 deadline_s - sent_s, timeout_s, safe=safe, endpoint_count=len(self.endpoints)
             )
             try:
-                return await self._channel(endpoint).call(method, request, share_s), sent_s
+                return await self.attempt(endpoint, method, request, share_s), sent_s
             except CallFailed as failed:
                 failure = failed.failure
             if self.closed and safe:
@@ -117,6 +127,12 @@ class Connection:
             if io.now_s() + pause_s >= deadline_s or await self._closed.wait(pause_s):
                 raise error_of(failure, safe=safe)
 
+    async def attempt(
+        self, endpoint: str, method: Method[Request, Reply], request: Request, timeout_s: float
+    ) -> Reply:
+        """Makes one attempt of a unary call on one endpoint; raises CallFailed, and Closed after `close`."""
+        return await self._channel(endpoint).call(method, request, timeout_s)
+
     async def call_endpoint(
         self,
         endpoint: str,
@@ -127,7 +143,7 @@ class Connection:
         """Makes one attempt of a read on one endpoint."""
         timeout_s = self.timeout_s if timeout_s is None else validation.timeout(timeout_s)
         try:
-            return await self._channel(endpoint).call(method, request, timeout_s)
+            return await self.attempt(endpoint, method, request, timeout_s)
         except CallFailed as failed:
             raise error_of(failed.failure, safe=True) from failed
 

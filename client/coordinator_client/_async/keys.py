@@ -8,6 +8,7 @@ from coordinator_client import calls, model, validation
 from coordinator_client._async.connection import Connection
 from coordinator_client._async.txn import Txn
 from coordinator_client._async.watch import Watch
+from coordinator_client._async.writes import Writes
 from coordinator_client.compares import selector
 from coordinator_client.cursor import WatchSpec
 from coordinator_client.operations import Delete, Owner, Put
@@ -17,8 +18,9 @@ from coordinator_client.pb import kv_pb2
 class KeySpace:
     """The keys of a cluster; a part of `Client`."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, writes: Writes) -> None:
         self._connection = connection
+        self._writes = writes
 
     async def get(
         self,
@@ -153,7 +155,7 @@ class KeySpace:
         the key; the result names it. `prev`: return the key as it was. Raises SessionNotFound or LimitExceeded.
         """
         request = Put(key, value, session, sequence, prev).message()
-        reply = await self._connection.call(calls.PUT, request, safe=False, timeout_s=timeout_s)
+        reply = await self._writes.call(calls.PUT, request, timeout_s)
         return calls.put_result(reply, reply.header.revision)
 
     async def delete(
@@ -167,19 +169,17 @@ class KeySpace:
     ) -> model.DeleteResult:
         """Deletes a key, all keys that start with it (`prefix`), or those in [key, range_end), in one revision."""
         request = Delete(key, prefix, range_end, prev).message()
-        reply = await self._connection.call(
-            calls.DELETE_RANGE, request, safe=False, timeout_s=timeout_s
-        )
+        reply = await self._writes.call(calls.DELETE_RANGE, request, timeout_s)
         return calls.delete_result(reply, reply.header.revision)
 
     def txn(self) -> Txn:
         """Returns an empty transaction: `txn().when(...).then(...).otherwise(...).commit()`."""
-        return Txn(self._connection)
+        return Txn(self._connection, self._writes)
 
     async def compact(self, revision: int, *, timeout_s: float | None = None) -> None:
         """Forgets history up to a revision: what was before it can be neither read nor watched any more."""
         request = kv_pb2.CompactRequest(revision=validation.whole(revision, "revision"))
-        await self._connection.call(calls.COMPACT, request, safe=False, timeout_s=timeout_s)
+        await self._writes.call(calls.COMPACT, request, timeout_s)
 
     def watch(
         self,

@@ -6,6 +6,7 @@ from typing import Self
 
 from coordinator_client import calls
 from coordinator_client._async.connection import Connection
+from coordinator_client._async.writes import Writes
 from coordinator_client.compares import Compare
 from coordinator_client.errors import InvalidArgument
 from coordinator_client.model import TxnResult
@@ -18,8 +19,9 @@ class Txn:
     Each method returns the transaction itself, so that calls can be chained; nothing is sent before `commit`.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, writes: Writes) -> None:
         self._connection = connection
+        self._writes = writes
         self._nested = Nested()
 
     def when(self, *compares: Compare) -> Self:
@@ -52,6 +54,8 @@ class Txn:
         Raises OutcomeUnknown if it writes and its answer got lost, SessionNotFound, InvalidArgument or LimitExceeded.
         """
         request = self._nested.message()
-        safe = only_reads((*self._nested.then, *self._nested.otherwise))
-        reply = await self._connection.call(calls.TXN, request, safe=safe, timeout_s=timeout_s)
+        if only_reads((*self._nested.then, *self._nested.otherwise)):
+            reply = await self._connection.call(calls.TXN, request, safe=True, timeout_s=timeout_s)
+        else:
+            reply = await self._writes.call(calls.TXN, request, timeout_s)
         return calls.txn_result(self._nested, reply, reply.header.revision)

@@ -14,6 +14,7 @@ from coordinator_client import errors
 from coordinator_client._sync.connection import Connection
 from coordinator_client._sync.session import Session
 from coordinator_client._sync.txn import Txn
+from coordinator_client._sync.writes import Writes
 from coordinator_client.compares import Key
 from coordinator_client.failures import Backoff
 from coordinator_client.instances import Instance, InstanceState, definition_key, state_key
@@ -155,13 +156,15 @@ class Registration:
         instance = self._instance
         definition = definition_key(instance.service, instance.id)
         state = state_key(instance.service, instance.id)
-        found = (Txn(self._connection).then(Get(state)).commit()).responses[0]
+        # Unnumbered, as it may well be made twice: a program that only registers needs no session for its writes.
+        writes = Writes(self._connection)
+        found = (Txn(self._connection, writes).then(Get(state)).commit()).responses[0]
         mod_revision, value = 0, instance.state.to_json()
         # At the first registration the program's word counts; later, what became of it.
         if isinstance(found, KeyValue):
             mod_revision = found.mod_revision
             value = found.value if self._session is not None else value
-        txn = Txn(self._connection).when(Key(state).mod_revision == mod_revision)
+        txn = Txn(self._connection, writes).when(Key(state).mod_revision == mod_revision)
         txn.then(Put(definition, instance.to_json(), session), Put(state, value, session))
         try:
             result = txn.commit()

@@ -11,6 +11,7 @@ from typing import Self
 from coordinator_client import _io_sync as io
 from coordinator_client import calls, errors
 from coordinator_client._sync.connection import Connection
+from coordinator_client._sync.writes import Writes
 from coordinator_client.failures import CallFailed
 from coordinator_client.lifetime import Lifetime
 from coordinator_client.model import PutResult
@@ -34,8 +35,10 @@ class Session:
         connection: Connection,
         request: session_pb2.SessionOpenRequest,
         on_lost: Callable[[Session], None] | None,
+        writes: Writes,
     ) -> None:
         self._connection = connection
+        self._writes = writes
         self._request = request
         self._on_lost = on_lost
         self._id = 0
@@ -87,17 +90,18 @@ class Session:
         """What the session was opened with."""
         return dict(self._request.metadata)
 
-    def open(self) -> Self:
+    def open(self, *, timeout_s: float | None = None) -> Self:
         """Opens the session and begins to keep it alive; returns it.
 
-        Raises SessionExists if the id is taken, InvalidArgument if the TTL is outside the cluster's limits, and
-        Unavailable, DeadlineExceeded or (only with an id of your own) OutcomeUnknown.
+        `timeout_s`: how long that may take; by default as long as any call. Raises SessionExists if the id is taken,
+        InvalidArgument if the TTL is outside the cluster's limits, and Unavailable, DeadlineExceeded or (only with an
+        id of your own) OutcomeUnknown.
         """
         if self._id or self._stop.is_set():
             raise errors.Closed("a session is opened once")
         # Without an id of its own, a session that was opened unseen holds no keys and expires by itself.
         reply, sent_s = self._connection.timed_call(
-            calls.SESSION_OPEN, self._request, safe=self._request.id == 0
+            calls.SESSION_OPEN, self._request, safe=self._request.id == 0, timeout_s=timeout_s
         )
         self._life = Lifetime(reply.ttl_ms / 1000, sent_s)
         self._id = reply.id
@@ -115,10 +119,11 @@ class Session:
     ) -> None:
         self.close()
 
-    def close(self) -> None:
+    def close(self, *, timeout_s: float | None = None) -> None:
         """Ends the session and deletes its keys.
 
-        If the cluster can't be reached, the session is left to end by its TTL; that is not an error.
+        If the cluster can't be reached within `timeout_s` seconds, by default those of any call, the session is left to
+        end by its TTL; that is not an error.
         """
         if self._stop.is_set():
             return
@@ -128,7 +133,7 @@ class Session:
         if not self.lost.is_set():
             request = session_pb2.SessionCloseRequest(id=self._id)
             try:
-                self._connection.call(calls.SESSION_CLOSE, request, safe=True)
+                self._connection.call(calls.SESSION_CLOSE, request, safe=True, timeout_s=timeout_s)
             except errors.SessionNotFound:
                 pass
             except errors.CoordinatorError as error:
@@ -157,7 +162,7 @@ class Session:
         self.check_alive()
         request = Put(key, value, self, sequence, prev).message()
         try:
-            reply = self._connection.call(calls.PUT, request, safe=False, timeout_s=timeout_s)
+            reply = self._writes.call(calls.PUT, request, timeout_s)
         except errors.SessionNotFound as error:
             self.declare_lost("the cluster does not know the session any more")
             raise errors.SessionLost(self.lost_reason, self._id) from error

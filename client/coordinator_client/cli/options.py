@@ -80,8 +80,13 @@ class Options:
     timeout_s: float = TIMEOUT_S_DEFAULT
 
     def connect(self) -> Client:
-        """Returns a client that begins with the first endpoint."""
-        return connect(self.endpoints, timeout_s=self.timeout_s, shuffle=False)
+        """Returns a client that begins with the first endpoint.
+
+        It does not number writes: that takes a session, which is not worth while for the one write of a command.
+        """
+        return connect(
+            self.endpoints, timeout_s=self.timeout_s, shuffle=False, numbered_writes=False
+        )
 
     @property
     def printer(self) -> Printer:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
 
 import pytest
 
 import coordinator_client
 from coordinator_client import aio
+from tests.unit.client.ledger import Ledger
+from tests.unit.client.scripted import scripted
 from tests.unit.client.stage import Stage, StageThread
 
 
@@ -33,3 +36,18 @@ def stage_thread() -> Iterator[StageThread]:
 def blocking(stage_thread: StageThread) -> Iterator[coordinator_client.Client]:
     with coordinator_client.connect(stage_thread.addresses) as client:
         yield client
+
+
+@pytest.fixture
+def ledger() -> Ledger:
+    return Ledger()
+
+
+@pytest.fixture
+async def endpoints(ledger: Ledger) -> AsyncIterator[list[str]]:
+    """Two nodes that share the ledger."""
+    async with AsyncExitStack() as stack:
+        servers = [await stack.enter_async_context(scripted()) for _ in range(2)]
+        for server in servers:
+            ledger.serve(server)
+        yield [server.endpoint for server in servers]

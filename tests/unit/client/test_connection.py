@@ -42,7 +42,8 @@ async def pair() -> AsyncIterator[tuple[Scripted, Scripted]]:
 
 def to(*servers: Scripted, timeout_s: float = 5.0) -> aio.Client:
     endpoints = [server.endpoint for server in servers]
-    return aio.connect(endpoints, timeout_s=timeout_s, shuffle=False)
+    # As without numbers; test_numbered.py has the rest.
+    return aio.connect(endpoints, timeout_s=timeout_s, shuffle=False, numbered_writes=False)
 
 
 def failing(status: Status, reason: str = "", message: str = "", **details: str) -> Answer:
@@ -169,11 +170,12 @@ async def test_a_read_gives_up_on_a_silent_node_in_time_to_ask_another(
 async def test_nobody_listens_so_a_write_surely_never_left(pair: tuple[Scripted, Scripted]) -> None:
     nobody = f"127.0.0.1:{unused_port()}"
     pair[0].on_call(calls.PUT, written)
-    async with aio.connect([nobody, pair[0].endpoint], shuffle=False) as client:
+    endpoints = [nobody, pair[0].endpoint]
+    async with aio.connect(endpoints, shuffle=False, numbered_writes=False) as client:
         assert (await client.put("/a")).key == b"/a"
         assert client.endpoint == pair[0].endpoint
     started = time.monotonic()
-    async with aio.connect(nobody, timeout_s=0.5) as client:
+    async with aio.connect(nobody, timeout_s=0.5, numbered_writes=False) as client:
         with pytest.raises(Unavailable):
             await client.put("/a")
         with pytest.raises(Unavailable):

@@ -11,10 +11,15 @@ from coordinator_client.failures import (
     Backoff,
     Decision,
     Failure,
+    NumberedDecision,
     attempt_timeout_s,
+    changed_nothing,
     decide,
+    decide_numbered,
     error_of,
+    error_of_numbered,
     failure_from,
+    is_forgotten,
 )
 
 Code = grpc.StatusCode
@@ -163,3 +168,69 @@ def test_only_safe_calls_give_up_on_a_silent_node_early() -> None:
     assert attempt_timeout_s(5.0, 5.0, safe=False, endpoint_count=3) == 5.0
     assert attempt_timeout_s(5.0, 5.0, safe=True, endpoint_count=1) == 5.0
     assert attempt_timeout_s(0.5, 0.5, safe=True, endpoint_count=3) == 0.5
+
+
+# --- numbered writes ------------------------------------------------------------------------------
+
+LOST = Failure(Code.UNAVAILABLE, "Socket closed")
+UNKNOWN = Failure(Code.UNKNOWN, "", "OUTCOME_UNKNOWN")
+FORGOTTEN = Failure(Code.UNKNOWN, "", "OUTCOME_UNKNOWN", {"session": "7"})
+CROWDED = Failure(Code.RESOURCE_EXHAUSTED, "", "REQUEST_WINDOW")
+NO_LEADER = Failure(Code.UNAVAILABLE, "", "NO_LEADER", {"applied": "no"})
+LIMIT = Failure(Code.RESOURCE_EXHAUSTED, "", "LIMIT_EXCEEDED", {"applied": "no"})
+VERDICT = Failure(Code.NOT_FOUND, "", "SESSION_NOT_FOUND", {"session": "9"})
+TOO_LARGE = Failure(Code.RESOURCE_EXHAUSTED, "", "REPLY_TOO_LARGE", {"applied": "yes"})
+DEFECT = Failure(Code.INTERNAL)
+
+
+def test_only_the_end_of_the_session_is_forgotten() -> None:
+    assert is_forgotten(FORGOTTEN)
+    assert not any(is_forgotten(failure) for failure in (UNKNOWN, VERDICT, LOST, CROWDED))
+
+
+@pytest.mark.parametrize(
+    ("failure", "certain", "uncertain"),
+    [
+        (LOST, None, "RETRY"),
+        (UNKNOWN, None, "RETRY"),
+        (DEFECT, None, "RETRY"),
+        (NO_LEADER, "RETRY", "RETRY"),
+        (FORGOTTEN, "NUMBER_AGAIN", "RAISE"),
+        (CROWDED, "NUMBER_AGAIN", "RETRY"),
+        (LIMIT, "RAISE", "RAISE"),
+        (VERDICT, "RAISE", "RAISE"),
+    ],
+)
+def test_a_write_that_may_have_been_applied_keeps_its_number(
+    failure: Failure, certain: str | None, uncertain: str
+) -> None:
+    # None: such a failure makes it uncertain.
+    assert changed_nothing(failure) == (certain is not None)
+    if certain is not None:
+        decision = decide_numbered(failure, uncertain=False, attempts=1)
+        assert decision is NumberedDecision[certain]
+    decision = decide_numbered(failure, uncertain=True, attempts=1)
+    assert decision is NumberedDecision[uncertain]
+
+
+def test_a_defect_is_not_asked_about_for_ever() -> None:
+    assert decide_numbered(DEFECT, uncertain=True, attempts=3) is NumberedDecision.LEAVE
+    assert decide_numbered(LOST, uncertain=True, attempts=300) is NumberedDecision.RETRY
+
+
+@pytest.mark.parametrize(
+    ("failure", "certain", "uncertain"),
+    [
+        (NO_LEADER, errors.Unavailable, errors.OutcomeUnknown),
+        (LIMIT, errors.LimitExceeded, errors.OutcomeUnknown),
+        (CROWDED, errors.LimitExceeded, errors.OutcomeUnknown),
+        (VERDICT, errors.SessionNotFound, errors.SessionNotFound),
+        (TOO_LARGE, errors.ReplyTooLarge, errors.ReplyTooLarge),
+        (LOST, errors.OutcomeUnknown, errors.OutcomeUnknown),
+    ],
+)
+def test_a_later_refusal_does_not_speak_for_an_earlier_attempt(
+    failure: Failure, certain: type[Exception], uncertain: type[Exception]
+) -> None:
+    assert type(error_of_numbered(failure, uncertain=False)) is certain
+    assert type(error_of_numbered(failure, uncertain=True)) is uncertain

@@ -1,0 +1,289 @@
+# Generated from coordinator_client/_async/numbered.py by scripts/unasync.py; edit that file instead.
+"""Writes that are sent again by themselves, and apply once: each carries a number under a session of the client."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from coordinator_client import _io_sync as io
+from coordinator_client import calls, errors, failures, validation
+from coordinator_client._sync.connection import Connection
+from coordinator_client._sync.session import Session
+from coordinator_client._sync.writes import Writes
+from coordinator_client.calls import Method, Reply, Request
+from coordinator_client.failures import Backoff, CallFailed, Failure, NumberedDecision
+from coordinator_client.numbers import Numbers
+from coordinator_client.pb import common_pb2, session_pb2
+
+METADATA = {"purpose": "numbered writes"}
+"""What the list of sessions shows of a request session."""
+
+CLOSE_TIMEOUT_S_MAX = 1.0
+"""How long the end of a client may be held up by telling the cluster."""
+
+
+@dataclass
+class _Line:
+    """A request session, and the numbers given out under it."""
+
+    session: Session
+    numbers: Numbers
+
+
+@dataclass
+class _Write:
+    """One write of the program, whatever numbers it goes through."""
+
+    timeout_s: float
+    deadline_s: float
+    pauses: Backoff
+    """Between attempts."""
+    attempts: int = 0
+    uncertain: bool = False
+    """Whether an attempt may have been applied, or may be yet."""
+    crowded: Backoff = field(default_factory=lambda: Backoff(1))
+    """Between attempts that were refused because too much of others is kept."""
+
+
+class NumberedWrites(Writes):
+    """Numbers every write under a hidden session, so that it can be sent again until its outcome is known.
+
+    The session is opened before the first write and kept alive like any other. When it has ended, a write that was
+    surely not applied goes on under a new one; one that may have been applied ends as OutcomeUnknown, because the
+    cluster has forgotten its result. Numbers that nobody waits for any more, after a deadline or a cancellation, are
+    finished like others: they hold up nothing and are never used again.
+    """
+
+    def __init__(self, connection: Connection, ttl_s: float, window: int) -> None:
+        super().__init__(connection)
+        self._opening = session_pb2.SessionOpenRequest(
+            ttl_ms=calls.milliseconds(ttl_s, "request_ttl_s"), metadata=METADATA
+        )
+        self._window = window
+        self._guard = io.Guard()
+        self._line: _Line | None = None
+        self._waiting: deque[io.Flag] = deque()
+        """Of writes that wait for a number, or for others to finish, the first one first."""
+        self._opener = False
+        """Whether a write is opening the session for all."""
+        self._opened = io.Flag()
+        self._closed = False
+
+    def call(
+        self, method: Method[Request, Reply], request: Request, timeout_s: float | None = None
+    ) -> Reply:
+        connection = self._connection
+        connection.check_size(request)
+        timeout_s = connection.timeout_s if timeout_s is None else validation.timeout(timeout_s)
+        write = _Write(timeout_s, io.now_s() + timeout_s, Backoff(len(connection.endpoints)))
+        while True:
+            line, number = self._take_number(write.deadline_s)
+            try:
+                answer = self._send(method, request, write, line, number)
+            finally:
+                self._finish(line, number)
+            if not isinstance(answer, Failure):
+                return answer
+            if failures.is_forgotten(answer):
+                line.session.declare_lost("the cluster does not know it any more")
+                if not self._pause(write, write.pauses.next_s()):
+                    connection.check_open()
+                    raise errors.Unavailable(
+                        "the session that numbers writes ended, and no time is left for another"
+                    )
+            elif not self._pause_for_others(write):
+                raise failures.error_of_numbered(answer, uncertain=False)
+
+    def close(self) -> None:
+        """Ends the session. Writes that are under way lose their answer."""
+        with self._guard:
+            self._closed = True
+            line = self._line
+            while self._waiting:
+                self._waiting.popleft().set()
+        if line is not None:
+            line.session.close(timeout_s=min(self._connection.timeout_s, CLOSE_TIMEOUT_S_MAX))
+
+    # --- one write ------------------------------------------------------------------------------
+
+    def _send(
+        self,
+        method: Method[Request, Reply],
+        request: Request,
+        write: _Write,
+        line: _Line,
+        number: int,
+    ) -> Reply | Failure:
+        """Sends a write under one number until its outcome is known.
+
+        Returns the Failure after which it is to be sent under another number: it was surely not applied under this one.
+        """
+        connection = self._connection
+        while True:
+            self._mark(request, line, number)
+            left_s = write.deadline_s - io.now_s()
+            if left_s <= 0:
+                kind = errors.OutcomeUnknown if write.uncertain else errors.Unavailable
+                raise kind("no time is left to send the write (again)")
+            endpoint = connection.endpoint
+            share_s = failures.attempt_timeout_s(
+                left_s, write.timeout_s, safe=True, endpoint_count=len(connection.endpoints)
+            )
+            try:
+                return connection.attempt(endpoint, method, request, share_s)
+            except CallFailed as failed:
+                failure = failed.failure
+            except errors.Closed:
+                if not write.uncertain:
+                    raise
+                raise errors.OutcomeUnknown("the client was closed under the write") from None
+            write.attempts += 1
+            write.uncertain |= not failures.changed_nothing(failure)
+            decision = failures.decide_numbered(
+                failure, uncertain=write.uncertain, attempts=write.attempts
+            )
+            if decision is NumberedDecision.NUMBER_AGAIN:
+                return failure
+            if decision is not NumberedDecision.RAISE:
+                connection.leave(endpoint)
+            if decision in (
+                NumberedDecision.RAISE,
+                NumberedDecision.LEAVE,
+            ) or not self._pause(write, write.pauses.next_s()):
+                raise failures.error_of_numbered(failure, uncertain=write.uncertain)
+
+    def _mark(self, request: Request, line: _Line, number: int) -> None:
+        """Puts the number into the request, and how far the cluster may forget by now."""
+        with self._guard:
+            below = line.numbers.acknowledged_below
+        mark = common_pb2.RequestId(
+            session=line.session.id, sequence=number, acknowledged_below=below
+        )
+        request.request.CopyFrom(mark)  # type: ignore[attr-defined]  # every write has the field
+
+    def _pause(self, write: _Write, pause_s: float) -> bool:
+        """Waits; returns whether the write may go on then."""
+        if io.now_s() + pause_s >= write.deadline_s:
+            return False
+        return not self._connection.wait_closed(pause_s)
+
+    def _pause_for_others(self, write: _Write) -> bool:
+        """Waits a little, or until a number was finished; returns whether the write may go on then."""
+        turn = io.Flag()
+        with self._guard:
+            self._waiting.append(turn)
+        try:
+            turn.wait(write.crowded.next_s())
+        finally:
+            self._give_up(turn)
+        return self._pause(write, 0.0)
+
+    # --- numbers --------------------------------------------------------------------------------
+
+    def _take_number(self, deadline_s: float) -> tuple[_Line, int]:
+        """Returns a number of a session that is alive, as soon as there is one; raises what opening one raises."""
+        turn: io.Flag | None = None
+        try:
+            while True:
+                line = self._open_line(deadline_s)
+                with self._guard:
+                    # Nobody is overtaken: a newcomer takes what is left when no other waits.
+                    if turn is not None or not self._waiting:
+                        number = line.numbers.take()
+                        if number is not None:
+                            return line, number
+                    late = turn is not None
+                    turn = io.Flag()
+                    if late:
+                        self._waiting.appendleft(turn)
+                    else:
+                        self._waiting.append(turn)
+                if not turn.wait(max(0.0, deadline_s - io.now_s())):
+                    raise errors.Unavailable(
+                        f"{self._window} writes are under way since before this one; "
+                        "it was not sent before its time was over"
+                    )
+        except BaseException:
+            # If it was this one's turn, it is the next one's now.
+            self._give_up(turn)
+            raise
+
+    def _give_up(self, turn: io.Flag | None) -> None:
+        with self._guard:
+            if turn is not None and turn in self._waiting:
+                self._waiting.remove(turn)
+            self._wake()
+
+    def _finish(self, line: _Line, number: int) -> None:
+        with self._guard:
+            line.numbers.finish(number)
+            self._wake()
+
+    def _wake(self) -> None:
+        """Lets as many writes look again as there are numbers; the caller holds the guard.
+
+        Without a session that is alive it is one, which will open another.
+        """
+        line = self._line
+        room = 1 if line is None or line.session.remaining_s <= 0 else line.numbers.room
+        for _ in range(min(room, len(self._waiting))):
+            self._waiting.popleft().set()
+
+    # --- the session ----------------------------------------------------------------------------
+
+    def _open_line(self, deadline_s: float) -> _Line:
+        """Returns a session that is alive, opened by this write or another."""
+        while True:
+            with self._guard:
+                line = self._line
+                if self._closed:
+                    raise errors.Closed("the client is closed")
+                if line is not None and line.session.remaining_s > 0:
+                    return line
+                opens = not self._opener
+                if opens:
+                    self._opener = True
+                    self._opened.clear()
+            if opens:
+                try:
+                    return self._replace(line, deadline_s)
+                finally:
+                    with self._guard:
+                        self._opener = False
+                    self._opened.set()
+            left_s = deadline_s - io.now_s()
+            if left_s <= 0:
+                raise errors.Unavailable("no session to number the write could be opened in time")
+            self._opened.wait(left_s)
+
+    def _replace(self, old: _Line | None, deadline_s: float) -> _Line:
+        if old is not None:
+            # Not closed: the cluster may know it for some time yet, and answer what was sent under it.
+            old.session.declare_lost("it was not confirmed in time")
+            old.session.close()
+        left_s = deadline_s - io.now_s()
+        if left_s <= 0:
+            raise errors.Unavailable("no session to number the write could be opened in time")
+        session = Session(self._connection, self._opening, self._note_loss, self)
+        try:
+            session.open(timeout_s=left_s)
+        except errors.DeadlineExceeded as error:
+            raise errors.Unavailable(
+                f"no session to number the write could be opened in time: {error.message}"
+            ) from error
+        line = _Line(session, Numbers(self._window))
+        with self._guard:
+            closed = self._closed
+            if not closed:
+                self._line = line
+                self._wake()
+        if closed:
+            session.close(timeout_s=min(self._connection.timeout_s, CLOSE_TIMEOUT_S_MAX))
+            raise errors.Closed("the client is closed")
+        return line
+
+    def _note_loss(self, session: Session) -> None:
+        """Writes that wait for numbers of this session need another one, which the first of them will open."""
+        with self._guard:
+            self._wake()
