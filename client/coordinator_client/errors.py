@@ -131,6 +131,8 @@ class ReplyTooLarge(CoordinatorError):
 class OutcomeUnknown(CoordinatorError):
     """A write was sent and its answer got lost: it may or may not have been applied, now or later.
 
+    A numbered write, as clients make them unless told otherwise, ends with this only at its deadline, or when the
+    session that numbered it has ended; it is never applied more than once.
     Read before you write again, or guard the write with a compare, so that it can't apply twice.
     """
 

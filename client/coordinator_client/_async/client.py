@@ -30,6 +30,9 @@ class Client(KeySpace, io.Awaited):
     Use it as a context manager, or call `close`. It keeps to one endpoint as long as that serves and moves on to the
     next when it does not. Calls take at most `timeout_s` seconds, those of `connect` unless they are given their own.
 
+    Writes are numbered under a session that the first one opens, so that they are sent again when an answer is lost and
+    still apply once; `connect` can turn that off.
+
     Every call may raise Unavailable and InvalidArgument; every read DeadlineExceeded; every write OutcomeUnknown.
     """
 
@@ -64,8 +67,10 @@ class Client(KeySpace, io.Awaited):
 
         The session that numbered the client's writes is closed, if a node answers within a second.
         """
-        await self._writes.close()
-        await self._connection.close()
+        try:
+            await self._writes.close()
+        finally:
+            await self._connection.close()
 
     @property
     def endpoints(self) -> tuple[str, ...]:
