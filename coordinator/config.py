@@ -75,7 +75,9 @@ class Timing:
     watch_progress_ms: int = 10_000
     """How often an idle watch that asked for it is told its progress."""
     drain_ms: int = 2_000
-    """How long requests may finish when the node stops."""
+    """How long requests may finish when the node stops; a leader first takes up to half of it to hand over."""
+    join_ms: int = 30_000
+    """How long a new member looks for a running one that tells it about the cluster."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,9 @@ class Config:
     client_address: str = "127.0.0.1:2379"
     peer_address: str = "127.0.0.1:2380"
     cluster: tuple[Member, ...] = ()
-    """All members, this one included; empty: this node alone."""
+    """The first members, this one included; empty: this node alone. Only looked at while `data_dir` is empty."""
+    join: tuple[str, ...] = ()
+    """Client addresses of a running cluster to which this node was added as a member. Likewise."""
     cluster_token: str = "coordinator"
     """Keeps clusters with the same member names apart; the same on all members."""
     insecure: bool = False

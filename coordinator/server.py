@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import signal
 from pathlib import Path
 
@@ -14,49 +13,35 @@ from coordinator.api.cluster import ClusterService
 from coordinator.api.kv import KVService
 from coordinator.api.session import SessionService
 from coordinator.api.watch import WatchService
-from coordinator.config import Config, Member
+from coordinator.config import Config
 from coordinator.consensus.engine.member import Engine
-from coordinator.consensus.interface import Peer
 from coordinator.consensus.settings import EngineConfig
+from coordinator.joining import Origin, find_origin
 from coordinator.node.member import MemberNode
 from coordinator.wire.grpc_aio import GrpcAioServer
 
 HEALTH_PERIOD_S = 0.1
+HAND_OVER_SHARE = 0.5
+"""Of the time to drain: how long a leader that stops tries to hand over."""
 
 log = structlog.get_logger()
-
-
-def member_id(token: str, name: str) -> int:
-    """Returns the id of a member: the same on all members and in every run, and never 0."""
-    digest = hashlib.sha256(f"member\0{token}\0{name}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1 or 1
-
-
-def cluster_key(token: str, members: tuple[Member, ...]) -> int:
-    """Returns a number by which members of one cluster know each other; addresses may change."""
-    text = "\0".join(("cluster", token, *sorted(m.name for m in members)))
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
 
 
 class Server:
     """One node with its listeners."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, origin: Origin) -> None:
         self.config = config
-        members = config.cluster or (Member(config.name, config.peer_address),)
-        peers = tuple(
-            Peer(member_id(config.cluster_token, m.name), m.name, m.peer_address)
-            for m in sorted(members, key=lambda m: m.name)
-        )
-        self._own = next(p for p in peers if p.name == config.name)
         self._failed: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
         limits, timing = config.limits, config.timing
-        self.node = MemberNode(self._own, config.client_address, limits, timing)
+        self.node = MemberNode(
+            origin.this, config.client_address, limits, timing, origin.cluster_key
+        )
         self._engine = Engine(
             EngineConfig(
                 name=config.name,
-                peers=peers,
-                cluster_key=cluster_key(config.cluster_token, members),
+                peers=origin.peers,
+                cluster_key=origin.cluster_key,
                 data_dir=Path(config.data_dir),
                 bind_address=config.peer_address,
                 client_address=config.client_address,
@@ -119,14 +104,21 @@ class Server:
         return await asyncio.shield(self._failed)
 
     async def stop(self) -> None:
-        """Refuses new requests, lets those under way finish, and stops. Idempotent."""
+        """Lets another member lead, refuses new requests, lets those under way finish, and stops. Idempotent."""
+        loop = asyncio.get_running_loop()
+        drain_s = self.config.timing.drain_ms / 1000
+        ends_at = loop.time() + drain_s
+        if not await self.node.hand_over(HAND_OVER_SHARE * drain_s):
+            log.info(
+                "no other member took over; a new leader will be elected", name=self.config.name
+            )
         if self._health is not None:
             self._health.cancel()
         self.node.drain()
-        drain_s = self.config.timing.drain_ms / 1000
         # What is still open near the end of the grace learns what became of it, before its call is ended.
-        giving_up = asyncio.get_running_loop().call_later(0.9 * drain_s, self.node.give_up)
-        await self._grpc.stop(drain_s)
+        left_s = ends_at - loop.time()
+        giving_up = loop.call_later(0.9 * left_s, self.node.give_up)
+        await self._grpc.stop(left_s)
         giving_up.cancel()
         await self.node.stop()
 
@@ -137,11 +129,17 @@ async def serve(config: Config) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopping.set)
-    server = Server(config)
+    stopped = asyncio.create_task(stopping.wait())
+    finding = asyncio.create_task(find_origin(config))
+    await asyncio.wait({finding, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    if not finding.done():
+        finding.cancel()
+        await asyncio.wait({finding})
+        return
+    server = Server(config, finding.result())
     try:
         await server.start()
         failed = asyncio.create_task(server.failed())
-        stopped = asyncio.create_task(stopping.wait())
         await asyncio.wait({failed, stopped}, return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
         if failed.done():

@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import os
-import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,11 +15,12 @@ from typing import Any, TypeVar
 
 from coordinator.config import Config, Limits, Member, Timing
 from coordinator.errors import ConfigError
+from coordinator.naming import NAME_PATTERN, NAME_RULE, split_address
 
 ENVIRONMENT_PREFIX = "COORDINATOR_"
-NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 LOG_FORMATS = ("text", "json")
+JOIN_ADDRESSES_MAX = 64
 
 SectionT = TypeVar("SectionT", Limits, Timing)
 
@@ -93,6 +93,8 @@ def _build(values: Mapping[str, Any], limits: Limits, timing: Timing) -> Config:
             raise ConfigError(f"there is no setting {key}")
         if key == "cluster":
             fields[key] = parse_cluster(value)
+        elif key == "join":
+            fields[key] = parse_join(value)
         elif key == "insecure":
             fields[key] = _boolean(key, value)
         elif isinstance(value, str):
@@ -135,15 +137,20 @@ def parse_cluster(value: object) -> tuple[Member, ...]:
     return tuple(Member(name, address) for name, address in pairs)
 
 
+def parse_join(value: object) -> tuple[str, ...]:
+    """Returns the addresses in `host:port,host:port`, or in a TOML list of the same."""
+    parts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
+        raise ConfigError("join must be text like host:port,host:port, or a list")
+    return tuple(dict.fromkeys(filter(None, (part.strip() for part in parts))))
+
+
 def parse_address(field: str, address: str) -> tuple[str, int]:
     """Returns host and port of `host:port`; an IPv6 host stands in brackets."""
-    host, colon, port = address.rpartition(":")
-    bracketed = host.startswith("[") and host.endswith("]")
-    if not colon or not host or (":" in host and not bracketed):
-        raise ConfigError(f"{field}: {address!r} is not of the form host:port")
-    if not port.isascii() or not port.isdigit() or not 1 <= int(port) <= 65535:
-        raise ConfigError(f"{field}: the port in {address!r} must be a number from 1 to 65535")
-    return (host[1:-1] if bracketed else host), int(port)
+    try:
+        return split_address(address)
+    except ValueError as error:
+        raise ConfigError(f"{field}: {error}") from None
 
 
 def is_loopback(host: str) -> bool:
@@ -158,9 +165,7 @@ def is_loopback(host: str) -> bool:
 
 def _check(config: Config) -> Config:
     if not NAME_PATTERN.fullmatch(config.name):
-        raise ConfigError(
-            f"name: {config.name!r} must be 1 to 63 letters, digits, dots, dashes and underscores"
-        )
+        raise ConfigError(f"name: {config.name!r} must be {NAME_RULE}")
     if not config.data_dir:
         raise ConfigError("data_dir is empty")
     for field in ("client_address", "peer_address"):
@@ -194,6 +199,14 @@ def _check_cluster(config: Config) -> None:
         raise ConfigError("cluster: an address occurs twice")
     if names and config.name not in names:
         raise ConfigError(f"cluster: this node, {config.name}, is not among {', '.join(names)}")
+    for address in config.join:
+        parse_address("join", address)
+    if len(config.join) > JOIN_ADDRESSES_MAX:
+        raise ConfigError(f"join: more than {JOIN_ADDRESSES_MAX} addresses")
+    if config.join and config.cluster:
+        raise ConfigError(
+            "join and cluster exclude each other: the first is for a new member of a cluster that runs"
+        )
 
 
 def _check_timing(timing: Timing) -> None:

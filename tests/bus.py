@@ -10,7 +10,24 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from coordinator.config import Limits, Timing
-from coordinator.consensus.interface import ConsensusStatus, MemberChange, Peer, Role
+from coordinator.consensus.configuration import (
+    configuration_of,
+    moved,
+    promoted,
+    with_learner,
+    without,
+)
+from coordinator.consensus.interface import (
+    AddLearner,
+    ConsensusStatus,
+    MemberChange,
+    Move,
+    Peer,
+    Promote,
+    Remove,
+    Role,
+)
+from coordinator.errors import RequestError, Status
 from coordinator.node.member import MemberNode
 
 
@@ -26,6 +43,7 @@ class BusConsensus:
         self.belief: tuple[int, int | None] | None = None
         self.busy = False
         self.stopped = False
+        self._transferring = False
 
     @property
     def status(self) -> ConsensusStatus:
@@ -45,7 +63,7 @@ class BusConsensus:
 
     @property
     def members(self) -> tuple[Peer, ...]:
-        return tuple(m.peer for m in self._bus.members)
+        return self._bus.configuration.peers
 
     async def start(self) -> None:
         pass
@@ -54,9 +72,49 @@ class BusConsensus:
         pass
 
     def propose(self, entry: bytes) -> int | None:
-        if self._bus.leader != self.peer.id:
+        if self._bus.leader != self.peer.id or self._transferring:
             return None
         return self._bus.append(entry)
+
+    async def transfer_leadership(self, target: int | None, timeout_s: float) -> bool:
+        """Waits for `Bus.before_transfer`, if there is one, and then lets the target lead."""
+        bus = self._bus
+        if bus.leader != self.peer.id:
+            return False
+        others = [peer.id for peer in self.members if peer.voter and peer.id != self.peer.id]
+        self._transferring = self.busy = True
+        try:
+            async with asyncio.timeout(timeout_s):
+                if bus.before_transfer is not None:
+                    await bus.before_transfer()
+                bus.elect(others[0] if target is None else target)
+                return True
+        except TimeoutError:
+            return False
+        finally:
+            self._transferring = self.busy = False
+            self.application.ready_to_propose()
+
+    async def change_members(self, change: MemberChange, *, force: bool, timeout_s: float) -> None:
+        """Waits for `Bus.before_change`, if there is one, and then makes the change."""
+        bus = self._bus
+        bus.changes.append((self.peer.id, change, force))
+        if bus.before_change is not None:
+            await bus.before_change()
+        if bus.leader != self.peer.id:
+            raise RequestError(Status.UNAVAILABLE, "NOT_LEADER", "only the leader can do this")
+        match change:
+            case AddLearner():
+                learner = Peer(change.id, change.name, change.address)
+                bus.configuration = with_learner(bus.configuration, learner)
+            case Promote():
+                bus.configuration = promoted(bus.configuration, change.id)
+            case Remove():
+                bus.configuration = without(bus.configuration, change.id)
+            case Move():
+                bus.configuration = moved(bus.configuration, change.id, change.address)
+        for member in bus.members:
+            member.application.members_changed(member.members)
 
     async def confirm(self, timeout_s: float) -> int | None:
         return await self._bus.confirm(self.peer.id, timeout_s)
@@ -75,13 +133,6 @@ class BusConsensus:
     def client_address(self, member: int) -> str:
         return ""
 
-    async def transfer_leadership(self, target: int | None, timeout_s: float) -> bool:
-        self._bus.elect(target)
-        return True
-
-    async def change_members(self, change: MemberChange, *, force: bool, timeout_s: float) -> None:
-        self._bus.changes.append((change, force))
-
 
 class Bus:
     """The log and the links of all members."""
@@ -99,11 +150,14 @@ class Bus:
         self.tap: Callable[[int, int, bytes], bool] = lambda origin, member, payload: True
         self.before_confirm: Callable[[], Awaitable[None]] | None = None
         self.before_barrier: Callable[[], Awaitable[None]] | None = None
+        self.before_transfer: Callable[[], Awaitable[None]] | None = None
+        self.before_change: Callable[[], Awaitable[None]] | None = None
+        # (leader, change, force) of every change that was asked of a member's consensus.
+        self.changes: list[tuple[int, MemberChange, bool]] = []
         # Members that do not apply what is committed, for now.
         self.behind: set[int] = set()
         self.members: list[BusConsensus] = []
         self.nodes: list[MemberNode] = []
-        self.changes: list[tuple[MemberChange, bool]] = []
         """What consensus was asked to change, and whether by force."""
         for number, name in enumerate(names, start=1):
             peer = Peer(number, name, f"{name}:1")
@@ -113,6 +167,7 @@ class Bus:
             node.attach(consensus)
             self.members.append(consensus)
             self.nodes.append(node)
+        self.configuration = configuration_of(tuple(member.peer for member in self.members))
 
     async def __aenter__(self) -> Bus:
         for node in self.nodes:
@@ -170,7 +225,7 @@ class Bus:
         return self.term
 
     def send(self, origin: int, member: int, payload: bytes) -> bool:
-        if (origin, member) in self.cut:
+        if (origin, member) in self.cut or not 0 < member <= len(self.members):
             return False
         if self.tap(origin, member, payload):
             target = self.members[member - 1]

@@ -32,10 +32,10 @@ ROOMS = {
     ),
     "consensus.engine": room("errors config consensus", "msgspec zstandard structlog pysyncobj"),
     "consensus": room("errors config", "msgspec zstandard structlog xxhash"),
-    "node": room("errors config state consensus.interface", "msgspec structlog"),
+    "node": room("errors config naming state consensus.interface", "msgspec structlog"),
     "catalog": room(f"errors config {NODE}", "msgspec"),
     "api": room(
-        f"errors config rpc catalog {NODE}",
+        f"errors config rpc naming catalog {NODE}",
         "coordinator_client.pb google.protobuf",
     ),
     "wire": room("errors config rpc", "grpc grpc_health grpc_reflection google uvloop structlog"),
@@ -45,7 +45,12 @@ ROOMS = {
     "rpc": room("errors", ""),
     "errors": room("", ""),
     "config": room("errors", ""),
-    "settings": room("config errors", ""),
+    "settings": room("config errors naming", ""),
+    "naming": room("", ""),
+    "joining": room(
+        "config errors consensus.folder consensus.disk consensus.interface",
+        "msgspec structlog grpc coordinator_client.pb",
+    ),
     "logs": room("config errors", "structlog"),
 }
 """The rooms of docs/architecture.md. The longest name that fits a module decides."""

@@ -243,6 +243,8 @@ def member(message: cluster_pb2.Member) -> model.Member:
         message.client_address,
         message.leader,
         message.connected,
+        message.voter,
+        message.lag if message.HasField("lag") else None,
     )
 
 
@@ -250,6 +252,7 @@ _ROLES = {
     cluster_pb2.StatusResponse.FOLLOWER: "follower",
     cluster_pb2.StatusResponse.CANDIDATE: "candidate",
     cluster_pb2.StatusResponse.LEADER: "leader",
+    cluster_pb2.StatusResponse.LEARNER: "learner",
 }
 
 

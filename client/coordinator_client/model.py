@@ -181,6 +181,10 @@ class Member:
     leader: bool
     connected: bool
     """Whether the answering member has a connection to it; true for itself."""
+    voter: bool = True
+    """False: a learner, which receives everything and does not vote."""
+    lag: int | None = None
+    """Entries of the log that are committed and that it has not applied yet; None: not asked for, or not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +196,7 @@ class MemberStatus:
     name: str
     version: str
     role: str
-    """`follower`, `candidate` or `leader`."""
+    """`follower`, `candidate`, `leader` or `learner`."""
     leader_id: int
     """0 while no leader is known."""
     leader_name: str

@@ -6,15 +6,20 @@ import asyncio
 
 from coordinator import __version__
 from coordinator.api import render
+from coordinator.api.membership import MembershipMethods, member_message
 from coordinator.consensus.interface import ConsensusStatus, Role
 from coordinator.node.interface import Node
-from coordinator.rpc import Call, Service, Unary
+from coordinator.rpc import Call, Service, Unary, deadline_of
 from coordinator_client.pb import cluster_pb2
+
+PROGRESS_TIMEOUT_S = 0.25
+"""How long a list of members waits for members that do not tell how far they are."""
 
 _ROLES = {
     Role.FOLLOWER: cluster_pb2.StatusResponse.FOLLOWER,
     Role.CANDIDATE: cluster_pb2.StatusResponse.CANDIDATE,
     Role.LEADER: cluster_pb2.StatusResponse.LEADER,
+    Role.LEARNER: cluster_pb2.StatusResponse.LEARNER,
 }
 
 
@@ -32,6 +37,7 @@ class ClusterService:
             (
                 Unary("Status", pb.StatusRequest, pb.StatusResponse, self.status),
                 Unary("MemberList", pb.MemberListRequest, pb.MemberListResponse, self.members),
+                *MembershipMethods(self._node).methods(),
             ),
         )
 
@@ -74,17 +80,16 @@ class ClusterService:
         self, call: Call, request: cluster_pb2.MemberListRequest
     ) -> cluster_pb2.MemberListResponse:
         """Lists the members."""
+        node = self._node
+        if request.linearizable:
+            deadline = deadline_of(call, node.timing.request_timeout_ms_default / 1000)
+            await node.read(local=False, min_revision=0, deadline=deadline)
+        lags: dict[int, int] = {}
+        if request.lag:
+            progress = await node.progress(PROGRESS_TIMEOUT_S)
+            commit_index = node.consensus_status.commit_index
+            lags = {member: max(0, commit_index - index) for member, index in progress.items()}
         return cluster_pb2.MemberListResponse(
-            header=render.header(self._node, local=True),
-            members=[
-                cluster_pb2.Member(
-                    id=m.peer.id,
-                    name=m.peer.name,
-                    peer_address=m.peer.address,
-                    client_address=m.client_address,
-                    leader=m.leader,
-                    connected=m.connected,
-                )
-                for m in self._node.members()
-            ],
+            header=render.header(node, local=not request.linearizable),
+            members=[member_message(m, lags.get(m.peer.id)) for m in node.members()],
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from coordinator.config import Limits, Timing
-from coordinator.consensus.interface import ConsensusStatus, Peer
+from coordinator.consensus.interface import ConsensusStatus, MemberChange, Peer
 from coordinator.node.messages import Renewal
 from coordinator.node.watches import WatchStream
 from coordinator.state.commands import Command
@@ -38,6 +38,11 @@ class Node(Protocol):
     @property
     def member(self) -> Peer:
         """This member."""
+        ...
+
+    @property
+    def cluster_key(self) -> int:
+        """The number by which members of this cluster know each other."""
         ...
 
     @property
@@ -98,4 +103,24 @@ class Node(Protocol):
 
     def open_watch_stream(self) -> WatchStream:
         """Returns a stream on which watches can be created; the caller closes it."""
+        ...
+
+    async def change_members(self, change: MemberChange, *, force: bool, deadline: float) -> None:
+        """Makes one change of the members, wherever the leader is; returns once it is committed.
+
+        A leader that is to be removed hands over before. A change that is not safe now is refused; `force` passes over
+        the members that would be left not having a quorum at hand.
+        Raises RequestError (nothing was changed) or OutcomeUnknown.
+        """
+        ...
+
+    async def transfer_leadership(self, target: int | None, deadline: float) -> int:
+        """Hands leadership over to a voter, or to the one that is furthest (None); returns the id of the new leader.
+
+        Writes wait meanwhile. Raises RequestError.
+        """
+        ...
+
+    async def progress(self, timeout_s: float) -> Mapping[int, int]:
+        """Returns the applied index of every member that tells in time, by id."""
         ...

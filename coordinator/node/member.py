@@ -10,19 +10,33 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import structlog
 
 from coordinator.config import Limits, Timing
-from coordinator.consensus.interface import Capture, Consensus, ConsensusStatus, Peer, Role
+from coordinator.consensus.interface import (
+    Capture,
+    Consensus,
+    ConsensusStatus,
+    MemberChange,
+    Peer,
+    Role,
+)
 from coordinator.errors import RequestError, Status
+from coordinator.node.administration import Administration
 from coordinator.node.interface import MemberStatus
 from coordinator.node.keepalives import KeepAlives
 from coordinator.node.messages import (
+    AdministrationReply,
+    ChangeMembers,
     ConnectionLost,
     Forward,
     KeepAlive,
     KeepAliveReply,
+    Progress,
+    ProgressQuestion,
     Refused,
     Renewal,
+    Transfer,
     decode_message,
 )
+from coordinator.node.progress import ProgressReports
 from coordinator.node.proposals import Proposals
 from coordinator.node.sessions import SessionExpirer
 from coordinator.node.watches import WatchHub, WatchStream
@@ -64,8 +78,16 @@ class MemberNode:
     Made before its engine, which needs it; `attach` joins the two.
     """
 
-    def __init__(self, member: Peer, client_address: str, limits: Limits, timing: Timing) -> None:
+    def __init__(
+        self,
+        member: Peer,
+        client_address: str,
+        limits: Limits,
+        timing: Timing,
+        cluster_key: int = 0,
+    ) -> None:
         self.member = member
+        self.cluster_key = cluster_key
         self.limits = limits
         self.timing = timing
         self.state = StateMachine()
@@ -86,6 +108,8 @@ class MemberNode:
         self._proposals: Proposals
         self._expirer: SessionExpirer
         self._keep_alives: KeepAlives
+        self._administration: Administration
+        self._progress: ProgressReports
 
     def attach(self, consensus: Consensus) -> None:
         """Gives the member its consensus engine."""
@@ -98,11 +122,28 @@ class MemberNode:
             lambda command: self._proposals.offer(command, self._loop.time() + 10.0),
         )
         self._keep_alives = KeepAlives(consensus, self._expirer)
+        self._administration = Administration(consensus, self.member.id, self.timing)
+        self._progress = ProgressReports(consensus, self.member.id)
 
     async def start(self) -> None:
         """Recovers from disk and begins to take part. Raises what `Consensus.start` raises."""
         await self._consensus.start()
         self._turn()
+
+    async def hand_over(self, timeout_s: float) -> bool:
+        """Lets another member lead, if this one does; False if none took over in time.
+
+        Whoever waits for a write meanwhile gets an answer from the next leader.
+        """
+        consensus = self._consensus
+        if consensus.stopped or consensus.status.role is not Role.LEADER:
+            return True
+        if not any(peer.voter and peer.id != self.member.id for peer in consensus.members):
+            return True
+        try:
+            return await consensus.transfer_leadership(None, timeout_s)
+        except RequestError:  # a transfer that an operator asked for is under way
+            return False
 
     def drain(self) -> None:
         """From now on streams end because this member stops, not because of their clients. Idempotent."""
@@ -113,6 +154,7 @@ class MemberNode:
         self._draining = self._stopping = True
         self._leader_known.set()
         self._proposals.stop()
+        self._administration.give_up()
 
     async def stop(self) -> None:
         """Stops taking part. Idempotent."""
@@ -121,6 +163,7 @@ class MemberNode:
             self._timer = None
         self.give_up()
         await self._keep_alives.stop()
+        await self._administration.stop()
         await self._consensus.stop()
 
     def _turn(self) -> None:
@@ -220,6 +263,15 @@ class MemberNode:
         if not self._draining:
             self._keep_alives.connection_lost(list(attachments.items()))
 
+    async def change_members(self, change: MemberChange, *, force: bool, deadline: float) -> None:
+        await self._administration.change_members(change, force, deadline)
+
+    async def transfer_leadership(self, target: int | None, deadline: float) -> int:
+        return await self._administration.transfer_leadership(target, deadline)
+
+    async def progress(self, timeout_s: float) -> Mapping[int, int]:
+        return await self._progress.ask(timeout_s)
+
     def open_watch_stream(self) -> WatchStream:
         return WatchStream(self._hub, self.limits)
 
@@ -302,9 +354,13 @@ class MemberNode:
         self._expirer.leadership_changed(status)
         self._proposals.leadership_changed(status)
         self._keep_alives.leadership_changed()
+        self._administration.leadership_changed()
 
     def members_changed(self, members: tuple[Peer, ...]) -> None:
-        log.info("members", voters=[p.name for p in members if p.voter])
+        self.member = next((peer for peer in members if peer.id == self.member.id), self.member)
+        voters = [peer.name for peer in members if peer.voter]
+        learners = [peer.name for peer in members if not peer.voter]
+        log.info("members", voters=voters, learners=learners)
 
     def ready_to_propose(self) -> None:
         self._proposals.schedule()
@@ -322,6 +378,16 @@ class MemberNode:
                 self._keep_alives.answered(message)
             elif isinstance(message, ConnectionLost):
                 self._expirer.connection_lost(message.attachments)
+            elif isinstance(message, ChangeMembers):
+                self._administration.change_asked(member, message)
+            elif isinstance(message, Transfer):
+                self._administration.transfer_asked(member, message)
+            elif isinstance(message, AdministrationReply):
+                self._administration.answered(member, message)
+            elif isinstance(message, ProgressQuestion):
+                self._progress.asked(member, message)
+            elif isinstance(message, Progress):
+                self._progress.answered(member, message)
         except (
             ValueError,
             RecursionError,
@@ -331,3 +397,5 @@ class MemberNode:
     def peer_changed(self, member: int, connected: bool) -> None:
         if connected:
             self._proposals.peer_connected(member)
+        else:
+            self._administration.peer_lost(member)

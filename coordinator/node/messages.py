@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 
@@ -57,7 +59,69 @@ class ConnectionLost(msgspec.Struct, frozen=True, array_like=True, tag="l"):
     attachments: tuple[tuple[int, int], ...]
 
 
-Message = Forward | Refused | KeepAlive | KeepAliveReply | ConnectionLost
+class ChangeMembers(msgspec.Struct, frozen=True, array_like=True, tag="m"):
+    """Asks the leader for one change of the members; `kind` says which of the fields after `id` count."""
+
+    number: int
+    timeout_ms: int
+    kind: Literal["add", "promote", "remove", "move"]
+    id: int
+    name: str = ""
+    address: str = ""
+    force: bool = False
+
+
+class Transfer(msgspec.Struct, frozen=True, array_like=True, tag="t"):
+    """Asks the leader to hand over, to a certain member or to the one that is furthest."""
+
+    number: int
+    timeout_ms: int
+    target: int | None
+
+
+class Refusal(msgspec.Struct, frozen=True, array_like=True):
+    """A RequestError on its way to whoever asked."""
+
+    status: int
+    reason: str
+    message: str
+    details: dict[str, str]
+
+
+class AdministrationReply(msgspec.Struct, frozen=True, array_like=True, tag="d"):
+    """What became of a `ChangeMembers` or `Transfer`."""
+
+    number: int
+    refusal: Refusal | None = None
+    elsewhere: bool = False
+    """Nothing was changed, as the receiver does not lead (any more): ask whoever does."""
+
+
+class ProgressQuestion(msgspec.Struct, frozen=True, array_like=True, tag="p"):
+    """How far are you?"""
+
+    number: int
+
+
+class Progress(msgspec.Struct, frozen=True, array_like=True, tag="g"):
+    """Up to where a member has applied the log."""
+
+    number: int
+    applied_index: int
+
+
+Message = (
+    Forward
+    | Refused
+    | KeepAlive
+    | KeepAliveReply
+    | ConnectionLost
+    | ChangeMembers
+    | Transfer
+    | AdministrationReply
+    | ProgressQuestion
+    | Progress
+)
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)

@@ -11,7 +11,8 @@ import pytest
 
 from coordinator.config import Config, Member
 from coordinator.errors import ConfigError
-from coordinator.server import Server, cluster_key, member_id
+from coordinator.joining import find_origin
+from coordinator.server import Server
 from coordinator_client.pb import kv_pb2
 
 
@@ -29,6 +30,10 @@ def config(path: Path) -> Config:
     )
 
 
+async def make(settings: Config) -> Server:
+    return Server(settings, await find_origin(settings))
+
+
 async def put(address: str, key: bytes) -> int:
     async with grpc.aio.insecure_channel(address) as channel:
         call = channel.unary_unary(
@@ -44,7 +49,7 @@ async def test_a_node_alone_serves_and_recovers(tmp_path: Path) -> None:
     settings = config(tmp_path)
     revisions = []
     for _ in range(2):
-        server = Server(settings)
+        server = await make(settings)
         await server.start()
         revisions += [await put(settings.client_address, b"/a") for _ in range(2)]
         await server.stop()
@@ -56,7 +61,7 @@ async def test_three_nodes_elect_replicate_and_agree(tmp_path: Path) -> None:
     names = ("n1", "n2", "n3")
     cluster = tuple(Member(name, f"127.0.0.1:{free_port()}") for name in names)
     servers = [
-        Server(
+        await make(
             Config(
                 name=member.name,
                 data_dir=str(tmp_path / member.name),
@@ -93,16 +98,8 @@ async def test_an_address_in_use_is_told_in_a_sentence(tmp_path: Path, field: st
         port = int(getattr(settings, field).rpartition(":")[2])
         taken.bind(("127.0.0.1", port))
         taken.listen()
-        server = Server(settings)
+        server = await make(settings)
         with pytest.raises(ConfigError, match="in use"):
             await server.start()
         await server.stop()
 
-
-def test_ids_are_the_same_in_every_run_and_differ_between_clusters() -> None:
-    assert member_id("t", "n1") == member_id("t", "n1") != member_id("t", "n2")
-    assert member_id("t", "n1") != member_id("u", "n1")
-    assert 0 < member_id("t", "n1") < 1 << 63
-    one, other = Member("a", "h:1"), Member("b", "h:2")
-    assert cluster_key("t", (one, other)) == cluster_key("t", (other, Member("a", "h:9")))
-    assert cluster_key("t", (one,)) != cluster_key("t", (one, other))

@@ -11,6 +11,7 @@ from typing import Self
 from coordinator_client import _io_sync as io
 from coordinator_client import calls, errors, model, validation
 from coordinator_client import instances as layout
+from coordinator_client._sync.administration import Administration
 from coordinator_client._sync.connection import Connection
 from coordinator_client._sync.discovery import ServiceView
 from coordinator_client._sync.keys import KeySpace
@@ -25,7 +26,7 @@ from coordinator_client.pb import cluster_pb2, session_pb2
 from coordinator_client.views import read_instances
 
 
-class Client(KeySpace, io.Awaited):
+class Client(KeySpace, Administration, io.Awaited):
     """A client of one cluster; made by `connect`.
 
     Use it as a context manager, or call `close`. It keeps to one endpoint as long as that serves and moves on to the
@@ -222,12 +223,6 @@ class Client(KeySpace, io.Awaited):
         address = calls.parse_endpoint(endpoint)
         reply = self._connection.call_endpoint(address, calls.STATUS, request, timeout_s)
         return calls.member_status(reply, address)
-
-    def members(self, *, timeout_s: float | None = None) -> tuple[model.Member, ...]:
-        """Returns the members of the cluster, in ascending order of their names."""
-        request = cluster_pb2.MemberListRequest()
-        reply = self._connection.call(calls.MEMBER_LIST, request, safe=True, timeout_s=timeout_s)
-        return tuple(calls.member(message) for message in reply.members)
 
 
 def connect(

@@ -148,6 +148,11 @@ class Connection:
         except CallFailed as failed:
             raise error_of(failed.failure, safe=True) from failed
 
+    def pause(self, seconds: float) -> None:
+        """Lets some time pass. Raises Closed when the client is closed meanwhile."""
+        self._closed.wait(seconds)
+        self.check_open()
+
     def open_stream(self, method: Method[Request, Reply]) -> io.Stream[Request, Reply]:
         """Opens a stream on the endpoint in use."""
         return self._channel(self.endpoint).open_stream(method)

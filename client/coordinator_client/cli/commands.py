@@ -16,7 +16,7 @@ DISTRIBUTION = "raft-coordinator-client"
 @click.version_option(version(DISTRIBUTION), prog_name="coordctl")
 @shared_options
 def root() -> None:
-    """Talks to a Coordinator cluster: keys, sessions, services.
+    """Talks to a Coordinator cluster: keys, sessions, services, members.
 
     Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 unavailable, 5 outcome unknown.
     """
@@ -34,5 +34,7 @@ for command in (
     services.services,
     members.status,
     members.members,
+    members.member,
+    members.move_leader,
 ):
     root.add_command(command)

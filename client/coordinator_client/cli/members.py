@@ -1,4 +1,4 @@
-"""Commands on the cluster itself: status, members."""
+"""Commands on the cluster itself: status, members, and changes of them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from coordinator_client import Client, MemberStatus, errors
-from coordinator_client.cli import output
+from coordinator_client import Client, Member, MemberStatus, errors
+from coordinator_client.cli import arguments, output
 from coordinator_client.cli.options import EXIT_UNAVAILABLE, options, sentence, shared_options
 
 STATUS_COLUMNS = ("name", "endpoint", "role", "term", "revision", "applied", "keys", "sessions")
@@ -70,27 +70,109 @@ def answer_row(address: str, answer: Answer) -> tuple[object, ...]:
     )
 
 
+MEMBER_COLUMNS = ("name", "client", "peer", "role", "lag", "connected", "id")
+
+
 @click.command()
 @shared_options
 def members() -> None:
+    """Lists the members of the cluster, as `member list` does."""
+    show_members()
+
+
+@click.group()
+def member() -> None:
+    """Lists, adds, promotes and removes members. They are named by their name or their id."""
+
+
+@member.command("list")
+@shared_options
+def list_members() -> None:
     """Lists the members of the cluster."""
+    show_members()
+
+
+def show_members() -> None:
     with options().connect() as client:
-        found = client.members()
+        found = client.members(lag=True)
     printer = options().printer
     if printer.as_json:
-        printer.json({"members": [output.member_json(member) for member in found]})
-        return
-    printer.table(
-        ("name", "client", "peer", "leader", "connected", "id"),
-        (
-            (
-                member.name,
-                member.client_address,
-                member.peer_address,
-                "yes" if member.leader else "no",
-                "yes" if member.connected else "no",
-                member.id,
-            )
-            for member in found
-        ),
-    )
+        printer.json({"members": [output.member_json(one) for one in found]})
+    else:
+        printer.table(MEMBER_COLUMNS, map(member_row, found))
+
+
+def member_row(one: Member) -> tuple[object, ...]:
+    role = "leader" if one.leader else "voter" if one.voter else "learner"
+    connected = "yes" if one.connected else "no"
+    return one.name, one.client_address, one.peer_address, role, one.lag, connected, one.id
+
+
+@member.command("add")
+@click.argument("name", type=arguments.text)
+@click.argument("peer_address", type=arguments.text)
+@shared_options
+def add(name: str, peer_address: str) -> None:
+    """Adds a member that listens for the others at PEER_ADDRESS (host:port).
+
+    It does not vote yet. Start it with `coordinator serve --join`, and promote it once it has caught up.
+    """
+    with options().connect() as client:
+        show_change("added", client.add_member(name, peer_address))
+
+
+@member.command("promote")
+@click.argument("member", type=arguments.text)
+@click.option("--wait", is_flag=True, help="Until it has caught up, for at most --timeout.")
+@shared_options
+def promote(member: str, wait: bool) -> None:
+    """Lets a member vote that was added and has caught up."""
+    with options().connect() as client:
+        show_change("promoted", client.promote_member(member, wait=wait))
+
+
+@member.command("remove")
+@click.argument("member", type=arguments.text)
+@click.option("--force", is_flag=True, help="Even if those that are left lack a quorum now.")
+@shared_options
+def remove(member: str, force: bool) -> None:
+    """Removes a member for good; its node stops. Exits with 3 if there is no such member."""
+    with options().connect() as client:
+        client.remove_member(member, force=force)
+    printer = options().printer
+    if printer.as_json:
+        printer.json({"removed": member})
+    else:
+        printer.line(f"removed {member}")
+
+
+@member.command("update-address")
+@click.argument("member", type=arguments.text)
+@click.argument("peer_address", type=arguments.text)
+@shared_options
+def update_address(member: str, peer_address: str) -> None:
+    """Tells all members that MEMBER listens for them at PEER_ADDRESS (host:port) from now on."""
+    with options().connect() as client:
+        show_change("updated", client.update_member_address(member, peer_address))
+
+
+def show_change(what: str, one: Member) -> None:
+    printer = options().printer
+    if printer.as_json:
+        printer.json({"member": output.member_json(one)})
+    else:
+        printer.line(f"{what} {one.name}  id {one.id}  peer {one.peer_address}")
+
+
+@click.command("move-leader")
+@click.argument("target", required=False, type=arguments.text)
+@shared_options
+def move_leader(target: str | None) -> None:
+    """Lets TARGET lead, or else the member that is furthest. Writes wait meanwhile."""
+    with options().connect() as client:
+        leader = client.transfer_leadership(target)
+    printer = options().printer
+    if printer.as_json:
+        printer.json({"leader_name": leader})
+    else:
+        printer.line(f"leader {leader}")

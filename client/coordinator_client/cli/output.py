@@ -255,6 +255,8 @@ def member_json(member: Member) -> Json:
         "client_address": member.client_address,
         "leader": member.leader,
         "connected": member.connected,
+        "voter": member.voter,
+        "lag": member.lag,
     }
 
 

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from coordinator_client.pb import common_pb2 as coordinator__client_dot_pb_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#coordinator_client/pb/cluster.proto\x12\x0e\x63oordinator.v1\x1a\"coordinator_client/pb/common.proto\"\x1f\n\rStatusRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x08\"\x9c\x04\n\x0eStatusResponse\x12.\n\x06header\x18\x01 \x01(\x0b\x32\x1e.coordinator.v1.ResponseHeader\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x31\n\x04role\x18\x04 \x01(\x0e\x32#.coordinator.v1.StatusResponse.Role\x12\x11\n\tleader_id\x18\x05 \x01(\x04\x12\x13\n\x0bleader_name\x18\x06 \x01(\t\x12\x0c\n\x04term\x18\x07 \x01(\x04\x12\x14\n\x0c\x63ommit_index\x18\x08 \x01(\x04\x12\x15\n\rapplied_index\x18\t \x01(\x04\x12\x10\n\x08revision\x18\n \x01(\x03\x12\x1a\n\x12\x63ompacted_revision\x18\x0b \x01(\x03\x12\x16\n\x0esnapshot_index\x18\x0c \x01(\x04\x12\x1a\n\x12journal_size_bytes\x18\r \x01(\x04\x12\x1b\n\x13snapshot_size_bytes\x18\x0e \x01(\x04\x12\x11\n\tkey_count\x18\x0f \x01(\x03\x12\x15\n\rsession_count\x18\x10 \x01(\x03\x12\x13\n\x0bwatch_count\x18\x11 \x01(\x03\x12\x0e\n\x06\x64igest\x18\x12 \x01(\t\x12\x10\n\x08uptime_s\x18\x13 \x01(\x01\"E\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0c\n\x08\x46OLLOWER\x10\x01\x12\r\n\tCANDIDATE\x10\x02\x12\n\n\x06LEADER\x10\x03\"\x13\n\x11MemberListRequest\"s\n\x06Member\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x14\n\x0cpeer_address\x18\x03 \x01(\t\x12\x16\n\x0e\x63lient_address\x18\x04 \x01(\t\x12\x0e\n\x06leader\x18\x05 \x01(\x08\x12\x11\n\tconnected\x18\x06 \x01(\x08\"m\n\x12MemberListResponse\x12.\n\x06header\x18\x01 \x01(\x0b\x32\x1e.coordinator.v1.ResponseHeader\x12\'\n\x07members\x18\x02 \x03(\x0b\x32\x16.coordinator.v1.Member2\xa7\x01\n\x07\x43luster\x12G\n\x06Status\x12\x1d.coordinator.v1.StatusRequest\x1a\x1e.coordinator.v1.StatusResponse\x12S\n\nMemberList\x12!.coordinator.v1.MemberListRequest\x1a\".coordinator.v1.MemberListResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#coordinator_client/pb/cluster.proto\x12\x0e\x63oordinator.v1\x1a\"coordinator_client/pb/common.proto\"\x1f\n\rStatusRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x08\"\xa9\x04\n\x0eStatusResponse\x12.\n\x06header\x18\x01 \x01(\x0b\x32\x1e.coordinator.v1.ResponseHeader\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x31\n\x04role\x18\x04 \x01(\x0e\x32#.coordinator.v1.StatusResponse.Role\x12\x11\n\tleader_id\x18\x05 \x01(\x04\x12\x13\n\x0bleader_name\x18\x06 \x01(\t\x12\x0c\n\x04term\x18\x07 \x01(\x04\x12\x14\n\x0c\x63ommit_index\x18\x08 \x01(\x04\x12\x15\n\rapplied_index\x18\t \x01(\x04\x12\x10\n\x08revision\x18\n \x01(\x03\x12\x1a\n\x12\x63ompacted_revision\x18\x0b \x01(\x03\x12\x16\n\x0esnapshot_index\x18\x0c \x01(\x04\x12\x1a\n\x12journal_size_bytes\x18\r \x01(\x04\x12\x1b\n\x13snapshot_size_bytes\x18\x0e \x01(\x04\x12\x11\n\tkey_count\x18\x0f \x01(\x03\x12\x15\n\rsession_count\x18\x10 \x01(\x03\x12\x13\n\x0bwatch_count\x18\x11 \x01(\x03\x12\x0e\n\x06\x64igest\x18\x12 \x01(\t\x12\x10\n\x08uptime_s\x18\x13 \x01(\x01\"R\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0c\n\x08\x46OLLOWER\x10\x01\x12\r\n\tCANDIDATE\x10\x02\x12\n\n\x06LEADER\x10\x03\x12\x0b\n\x07LEARNER\x10\x04\"6\n\x11MemberListRequest\x12\x14\n\x0clinearizable\x18\x01 \x01(\x08\x12\x0b\n\x03lag\x18\x02 \x01(\x08\"\x9c\x01\n\x06Member\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x14\n\x0cpeer_address\x18\x03 \x01(\t\x12\x16\n\x0e\x63lient_address\x18\x04 \x01(\t\x12\x0e\n\x06leader\x18\x05 \x01(\x08\x12\x11\n\tconnected\x18\x06 \x01(\x08\x12\r\n\x05voter\x18\x07 \x01(\x08\x12\x10\n\x03lag\x18\x08 \x01(\x04H\x00\x88\x01\x01\x42\x06\n\x04_lag\"m\n\x12MemberListResponse\x12.\n\x06header\x18\x01 \x01(\x0b\x32\x1e.coordinator.v1.ResponseHeader\x12\'\n\x07members\x18\x02 \x03(\x0b\x32\x16.coordinator.v1.Member\"6\n\x10MemberAddRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0cpeer_address\x18\x02 \x01(\t\"k\n\x11MemberAddResponse\x12.\n\x06header\x18\x01 \x01(\x0b\x32\x1e.coordinator.v1.ResponseHeader\x12&\n\x06member\x18\x02 \x01(\x0b\x32\x16.coordinator.v1.Member\"\"\n\x14MemberPromoteRequest\x12\n\n\x02id\x18\x01 \x01(\x04\"o\n\x15MemberPromoteResponse\x12.\n\x06header\x18\x01 \x01(\x0b\x32\x1e.coordinator.v1.ResponseHeader\x12&\n\x06member\x18\x02 \x01(\x0b\x32\x16.coordinator.v1.Member\"0\n\x13MemberRemoveRequest\x12\n\n\x02id\x18\x01 \x01(\x04\x12\r\n\x05\x66orce\x18\x02 \x01(\x08\"F\n\x14MemberRemoveResponse\x12.\n\x06header\x18\x01 \x01(\x0b\x32\x1e.coordinator.v1.ResponseHeader\">\n\x1aMemberUpdateAddressRequest\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x14\n\x0cpeer_address\x18\x02 \x01(\t\"u\n\x1bMemberUpdateAddressResponse\x12.\n\x06header\x18\x01 \x01(\x0b\x32\x1e.coordinator.v1.ResponseHeader\x12&\n\x06member\x18\x02 \x01(\x0b\x32\x16.coordinator.v1.Member\"A\n\x19TransferLeadershipRequest\x12\x16\n\ttarget_id\x18\x01 \x01(\x04H\x00\x88\x01\x01\x42\x0c\n\n_target_id\"t\n\x1aTransferLeadershipResponse\x12.\n\x06header\x18\x01 \x01(\x0b\x32\x1e.coordinator.v1.ResponseHeader\x12\x11\n\tleader_id\x18\x02 \x01(\x04\x12\x13\n\x0bleader_name\x18\x03 \x01(\t\"\x1b\n\x0bJoinRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x8f\x01\n\x0cJoinResponse\x12.\n\x06header\x18\x01 \x01(\x0b\x32\x1e.coordinator.v1.ResponseHeader\x12\x11\n\tmember_id\x18\x02 \x01(\x04\x12\x13\n\x0b\x63luster_key\x18\x03 \x01(\x04\x12\'\n\x07members\x18\x04 \x03(\x0b\x32\x16.coordinator.v1.Member2\xd2\x05\n\x07\x43luster\x12G\n\x06Status\x12\x1d.coordinator.v1.StatusRequest\x1a\x1e.coordinator.v1.StatusResponse\x12S\n\nMemberList\x12!.coordinator.v1.MemberListRequest\x1a\".coordinator.v1.MemberListResponse\x12P\n\tMemberAdd\x12 .coordinator.v1.MemberAddRequest\x1a!.coordinator.v1.MemberAddResponse\x12\\\n\rMemberPromote\x12$.coordinator.v1.MemberPromoteRequest\x1a%.coordinator.v1.MemberPromoteResponse\x12Y\n\x0cMemberRemove\x12#.coordinator.v1.MemberRemoveRequest\x1a$.coordinator.v1.MemberRemoveResponse\x12n\n\x13MemberUpdateAddress\x12*.coordinator.v1.MemberUpdateAddressRequest\x1a+.coordinator.v1.MemberUpdateAddressResponse\x12k\n\x12TransferLeadership\x12).coordinator.v1.TransferLeadershipRequest\x1a*.coordinator.v1.TransferLeadershipResponse\x12\x41\n\x04Join\x12\x1b.coordinator.v1.JoinRequest\x1a\x1c.coordinator.v1.JoinResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,15 +35,39 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STATUSREQUEST']._serialized_start=91
   _globals['_STATUSREQUEST']._serialized_end=122
   _globals['_STATUSRESPONSE']._serialized_start=125
-  _globals['_STATUSRESPONSE']._serialized_end=665
+  _globals['_STATUSRESPONSE']._serialized_end=678
   _globals['_STATUSRESPONSE_ROLE']._serialized_start=596
-  _globals['_STATUSRESPONSE_ROLE']._serialized_end=665
-  _globals['_MEMBERLISTREQUEST']._serialized_start=667
-  _globals['_MEMBERLISTREQUEST']._serialized_end=686
-  _globals['_MEMBER']._serialized_start=688
-  _globals['_MEMBER']._serialized_end=803
-  _globals['_MEMBERLISTRESPONSE']._serialized_start=805
-  _globals['_MEMBERLISTRESPONSE']._serialized_end=914
-  _globals['_CLUSTER']._serialized_start=917
-  _globals['_CLUSTER']._serialized_end=1084
+  _globals['_STATUSRESPONSE_ROLE']._serialized_end=678
+  _globals['_MEMBERLISTREQUEST']._serialized_start=680
+  _globals['_MEMBERLISTREQUEST']._serialized_end=734
+  _globals['_MEMBER']._serialized_start=737
+  _globals['_MEMBER']._serialized_end=893
+  _globals['_MEMBERLISTRESPONSE']._serialized_start=895
+  _globals['_MEMBERLISTRESPONSE']._serialized_end=1004
+  _globals['_MEMBERADDREQUEST']._serialized_start=1006
+  _globals['_MEMBERADDREQUEST']._serialized_end=1060
+  _globals['_MEMBERADDRESPONSE']._serialized_start=1062
+  _globals['_MEMBERADDRESPONSE']._serialized_end=1169
+  _globals['_MEMBERPROMOTEREQUEST']._serialized_start=1171
+  _globals['_MEMBERPROMOTEREQUEST']._serialized_end=1205
+  _globals['_MEMBERPROMOTERESPONSE']._serialized_start=1207
+  _globals['_MEMBERPROMOTERESPONSE']._serialized_end=1318
+  _globals['_MEMBERREMOVEREQUEST']._serialized_start=1320
+  _globals['_MEMBERREMOVEREQUEST']._serialized_end=1368
+  _globals['_MEMBERREMOVERESPONSE']._serialized_start=1370
+  _globals['_MEMBERREMOVERESPONSE']._serialized_end=1440
+  _globals['_MEMBERUPDATEADDRESSREQUEST']._serialized_start=1442
+  _globals['_MEMBERUPDATEADDRESSREQUEST']._serialized_end=1504
+  _globals['_MEMBERUPDATEADDRESSRESPONSE']._serialized_start=1506
+  _globals['_MEMBERUPDATEADDRESSRESPONSE']._serialized_end=1623
+  _globals['_TRANSFERLEADERSHIPREQUEST']._serialized_start=1625
+  _globals['_TRANSFERLEADERSHIPREQUEST']._serialized_end=1690
+  _globals['_TRANSFERLEADERSHIPRESPONSE']._serialized_start=1692
+  _globals['_TRANSFERLEADERSHIPRESPONSE']._serialized_end=1808
+  _globals['_JOINREQUEST']._serialized_start=1810
+  _globals['_JOINREQUEST']._serialized_end=1837
+  _globals['_JOINRESPONSE']._serialized_start=1840
+  _globals['_JOINRESPONSE']._serialized_end=1983
+  _globals['_CLUSTER']._serialized_start=1986
+  _globals['_CLUSTER']._serialized_end=2708
 # @@protoc_insertion_point(module_scope)

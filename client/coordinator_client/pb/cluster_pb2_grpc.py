@@ -45,6 +45,36 @@ class ClusterStub(object):
                 request_serializer=coordinator__client_dot_pb_dot_cluster__pb2.MemberListRequest.SerializeToString,
                 response_deserializer=coordinator__client_dot_pb_dot_cluster__pb2.MemberListResponse.FromString,
                 _registered_method=True)
+        self.MemberAdd = channel.unary_unary(
+                '/coordinator.v1.Cluster/MemberAdd',
+                request_serializer=coordinator__client_dot_pb_dot_cluster__pb2.MemberAddRequest.SerializeToString,
+                response_deserializer=coordinator__client_dot_pb_dot_cluster__pb2.MemberAddResponse.FromString,
+                _registered_method=True)
+        self.MemberPromote = channel.unary_unary(
+                '/coordinator.v1.Cluster/MemberPromote',
+                request_serializer=coordinator__client_dot_pb_dot_cluster__pb2.MemberPromoteRequest.SerializeToString,
+                response_deserializer=coordinator__client_dot_pb_dot_cluster__pb2.MemberPromoteResponse.FromString,
+                _registered_method=True)
+        self.MemberRemove = channel.unary_unary(
+                '/coordinator.v1.Cluster/MemberRemove',
+                request_serializer=coordinator__client_dot_pb_dot_cluster__pb2.MemberRemoveRequest.SerializeToString,
+                response_deserializer=coordinator__client_dot_pb_dot_cluster__pb2.MemberRemoveResponse.FromString,
+                _registered_method=True)
+        self.MemberUpdateAddress = channel.unary_unary(
+                '/coordinator.v1.Cluster/MemberUpdateAddress',
+                request_serializer=coordinator__client_dot_pb_dot_cluster__pb2.MemberUpdateAddressRequest.SerializeToString,
+                response_deserializer=coordinator__client_dot_pb_dot_cluster__pb2.MemberUpdateAddressResponse.FromString,
+                _registered_method=True)
+        self.TransferLeadership = channel.unary_unary(
+                '/coordinator.v1.Cluster/TransferLeadership',
+                request_serializer=coordinator__client_dot_pb_dot_cluster__pb2.TransferLeadershipRequest.SerializeToString,
+                response_deserializer=coordinator__client_dot_pb_dot_cluster__pb2.TransferLeadershipResponse.FromString,
+                _registered_method=True)
+        self.Join = channel.unary_unary(
+                '/coordinator.v1.Cluster/Join',
+                request_serializer=coordinator__client_dot_pb_dot_cluster__pb2.JoinRequest.SerializeToString,
+                response_deserializer=coordinator__client_dot_pb_dot_cluster__pb2.JoinResponse.FromString,
+                _registered_method=True)
 
 
 class ClusterServicer(object):
@@ -65,6 +95,48 @@ class ClusterServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def MemberAdd(self, request, context):
+        """Adds a member as a learner: it receives everything and does not vote. Then start it with `--join`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def MemberPromote(self, request, context):
+        """Lets a learner that has caught up vote.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def MemberRemove(self, request, context):
+        """Removes a member for good: it stops, and its id never comes back. A leader hands over before.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def MemberUpdateAddress(self, request, context):
+        """Tells all members where a member listens for them from now on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TransferLeadership(self, request, context):
+        """Lets another member lead. Writes wait meanwhile.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Join(self, request, context):
+        """What a member that was added asks before it starts for the first time.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ClusterServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -77,6 +149,36 @@ def add_ClusterServicer_to_server(servicer, server):
                     servicer.MemberList,
                     request_deserializer=coordinator__client_dot_pb_dot_cluster__pb2.MemberListRequest.FromString,
                     response_serializer=coordinator__client_dot_pb_dot_cluster__pb2.MemberListResponse.SerializeToString,
+            ),
+            'MemberAdd': grpc.unary_unary_rpc_method_handler(
+                    servicer.MemberAdd,
+                    request_deserializer=coordinator__client_dot_pb_dot_cluster__pb2.MemberAddRequest.FromString,
+                    response_serializer=coordinator__client_dot_pb_dot_cluster__pb2.MemberAddResponse.SerializeToString,
+            ),
+            'MemberPromote': grpc.unary_unary_rpc_method_handler(
+                    servicer.MemberPromote,
+                    request_deserializer=coordinator__client_dot_pb_dot_cluster__pb2.MemberPromoteRequest.FromString,
+                    response_serializer=coordinator__client_dot_pb_dot_cluster__pb2.MemberPromoteResponse.SerializeToString,
+            ),
+            'MemberRemove': grpc.unary_unary_rpc_method_handler(
+                    servicer.MemberRemove,
+                    request_deserializer=coordinator__client_dot_pb_dot_cluster__pb2.MemberRemoveRequest.FromString,
+                    response_serializer=coordinator__client_dot_pb_dot_cluster__pb2.MemberRemoveResponse.SerializeToString,
+            ),
+            'MemberUpdateAddress': grpc.unary_unary_rpc_method_handler(
+                    servicer.MemberUpdateAddress,
+                    request_deserializer=coordinator__client_dot_pb_dot_cluster__pb2.MemberUpdateAddressRequest.FromString,
+                    response_serializer=coordinator__client_dot_pb_dot_cluster__pb2.MemberUpdateAddressResponse.SerializeToString,
+            ),
+            'TransferLeadership': grpc.unary_unary_rpc_method_handler(
+                    servicer.TransferLeadership,
+                    request_deserializer=coordinator__client_dot_pb_dot_cluster__pb2.TransferLeadershipRequest.FromString,
+                    response_serializer=coordinator__client_dot_pb_dot_cluster__pb2.TransferLeadershipResponse.SerializeToString,
+            ),
+            'Join': grpc.unary_unary_rpc_method_handler(
+                    servicer.Join,
+                    request_deserializer=coordinator__client_dot_pb_dot_cluster__pb2.JoinRequest.FromString,
+                    response_serializer=coordinator__client_dot_pb_dot_cluster__pb2.JoinResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -134,6 +236,168 @@ class Cluster(object):
             '/coordinator.v1.Cluster/MemberList',
             coordinator__client_dot_pb_dot_cluster__pb2.MemberListRequest.SerializeToString,
             coordinator__client_dot_pb_dot_cluster__pb2.MemberListResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MemberAdd(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/coordinator.v1.Cluster/MemberAdd',
+            coordinator__client_dot_pb_dot_cluster__pb2.MemberAddRequest.SerializeToString,
+            coordinator__client_dot_pb_dot_cluster__pb2.MemberAddResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MemberPromote(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/coordinator.v1.Cluster/MemberPromote',
+            coordinator__client_dot_pb_dot_cluster__pb2.MemberPromoteRequest.SerializeToString,
+            coordinator__client_dot_pb_dot_cluster__pb2.MemberPromoteResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MemberRemove(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/coordinator.v1.Cluster/MemberRemove',
+            coordinator__client_dot_pb_dot_cluster__pb2.MemberRemoveRequest.SerializeToString,
+            coordinator__client_dot_pb_dot_cluster__pb2.MemberRemoveResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MemberUpdateAddress(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/coordinator.v1.Cluster/MemberUpdateAddress',
+            coordinator__client_dot_pb_dot_cluster__pb2.MemberUpdateAddressRequest.SerializeToString,
+            coordinator__client_dot_pb_dot_cluster__pb2.MemberUpdateAddressResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TransferLeadership(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/coordinator.v1.Cluster/TransferLeadership',
+            coordinator__client_dot_pb_dot_cluster__pb2.TransferLeadershipRequest.SerializeToString,
+            coordinator__client_dot_pb_dot_cluster__pb2.TransferLeadershipResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Join(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/coordinator.v1.Cluster/Join',
+            coordinator__client_dot_pb_dot_cluster__pb2.JoinRequest.SerializeToString,
+            coordinator__client_dot_pb_dot_cluster__pb2.JoinResponse.FromString,
             options,
             channel_credentials,
             insecure,
