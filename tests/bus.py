@@ -81,6 +81,8 @@ class BusConsensus:
         bus = self._bus
         if bus.leader != self.peer.id:
             return False
+        if self._transferring:
+            raise RequestError(Status.ABORTED, "TRANSFER_UNDER_WAY", "leadership moves already")
         others = [peer.id for peer in self.members if peer.voter and peer.id != self.peer.id]
         self._transferring = self.busy = True
         try:
@@ -128,10 +130,11 @@ class BusConsensus:
         return self._bus.send(self.peer.id, member, payload)
 
     def connected(self, member: int) -> bool:
-        return (self.peer.id, member) not in self._bus.cut
+        present = 0 < member <= len(self._bus.members)
+        return present and (self.peer.id, member) not in self._bus.cut
 
     def client_address(self, member: int) -> str:
-        return ""
+        return self._bus.addresses.get(member, "")
 
 
 class Bus:
@@ -154,6 +157,8 @@ class Bus:
         self.before_change: Callable[[], Awaitable[None]] | None = None
         # (leader, change, force) of every change that was asked of a member's consensus.
         self.changes: list[tuple[int, MemberChange, bool]] = []
+        # Client addresses that members told when they connected.
+        self.addresses: dict[int, str] = {}
         # Members that do not apply what is committed, for now.
         self.behind: set[int] = set()
         self.members: list[BusConsensus] = []

@@ -123,9 +123,12 @@ class MembershipMethods:
                 "MEMBER_VOTES",
                 f"member {request.name} votes already; if it lost its data, remove it and add it again",
             )
-        if found.connected:
+        if found.client_address:
+            # It was connected once. Nobody may come back under its id without what it acknowledged then.
             raise RequestError(
-                Status.FAILED_PRECONDITION, "MEMBER_RUNS", f"member {request.name} runs already"
+                Status.FAILED_PRECONDITION,
+                "MEMBER_RAN",
+                f"member {request.name} ran already; if it lost its data, remove it and add it again",
             )
         return pb.JoinResponse(
             header=self._header(),

@@ -100,6 +100,7 @@ def test_a_port_in_use_is_refused(tmp_path: Path) -> None:
         "--client-address=nowhere",
         "--client-address=10.0.0.1:80",
         "--cluster=n1",
+        "--join=127.0.0.1",
         "--config=/nonexistent/c.toml",
         "--log-level=loud",
     ],
@@ -108,6 +109,25 @@ def test_a_wrong_setting_is_one_sentence(tmp_path: Path, wrong: str) -> None:
     refused = run(*arguments(tmp_path / "d", wrong))
     assert refused.returncode == 2
     assert refused.stderr.startswith("coordinator: ") and refused.stderr.count("\n") == 1
+
+
+def test_joining_where_nobody_is_ends_with_a_sentence(tmp_path: Path) -> None:
+    command = arguments(tmp_path / "d", f"--join=127.0.0.1:{free_port()}")
+    environment = {**os.environ, "COORDINATOR_TIMING_JOIN_MS": "1"}
+    refused = subprocess.run(command, capture_output=True, text=True, timeout=30, env=environment)
+    assert refused.returncode == 2, refused.stderr
+    assert "no member of the cluster could answer" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_joining_can_be_interrupted(tmp_path: Path) -> None:
+    command = arguments(tmp_path / "d", f"--join=127.0.0.1:{free_port()}")
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as joining:
+        assert joining.stderr is not None
+        line = joining.stderr.readline()
+        joining.send_signal(signal.SIGTERM)
+        assert joining.wait(timeout=15) == 0
+        assert "waiting for a member" in line
 
 
 def test_a_folder_that_can_not_be_written_is_one_sentence(tmp_path: Path) -> None:

@@ -26,8 +26,10 @@ def test_addresses(address: str, host: str, port: int) -> None:
 
 @pytest.mark.parametrize(
     "address",
-    ["", "a", ":1", "[]:1", "::1:1", "a b:1", "a/b:1", "a,b:1", "a\n:1", "[a:1", "a]:1"]
-    + ["a" * (ADDRESS_LENGTH_MAX + 1) + ":1"],
+    [
+        *["", "a", ":1", "[]:1", "::1:1", "a b:1", "a/b:1", "a,b:1", "a\n:1", "[a:1", "a]:1"],
+        "a" * (ADDRESS_LENGTH_MAX + 1) + ":1",
+    ],
 )
 def test_what_is_no_address(address: str) -> None:
     with pytest.raises(ValueError, match="not of the form host:port"):

@@ -102,4 +102,3 @@ async def test_an_address_in_use_is_told_in_a_sentence(tmp_path: Path, field: st
         with pytest.raises(ConfigError, match="in use"):
             await server.start()
         await server.stop()
-

@@ -9,7 +9,7 @@ import pytest
 
 from coordinator.config import Config, Member
 from coordinator.errors import ConfigError
-from coordinator.settings import is_loopback, load, parse_address, parse_cluster
+from coordinator.settings import is_loopback, load, parse_address, parse_cluster, parse_join
 
 
 def test_without_anything_it_is_a_cluster_of_one_on_loopback() -> None:
@@ -53,6 +53,9 @@ def test_a_flag_wins_over_the_environment_over_the_file(tmp_path: Path) -> None:
         ({"cluster": "n1=127.0.0.1:1,n1=127.0.0.1:2"}, "name occurs twice"),
         ({"cluster": "n1=127.0.0.1:1,n2=127.0.0.1:1"}, "address occurs twice"),
         ({"cluster": "n1=127.0.0.1:x"}, "port"),
+        ({"join": "127.0.0.1"}, "host:port"),
+        ({"join": ",".join(f"h:{i}" for i in range(1, 66))}, "more than 64"),
+        ({"join": "h:1", "cluster": "n1=h:1"}, "exclude each other"),
         ({"log_level": "loud"}, "log_level"),
         ({"log_format": "xml"}, "log_format"),
         ({"insecure": "perhaps"}, "true or false"),
@@ -104,3 +107,12 @@ def test_addresses_and_clusters_are_parsed() -> None:
     assert parse_cluster("a=h:1, b=h:2") == (Member("a", "h:1"), Member("b", "h:2"))
     assert is_loopback("localhost") and is_loopback("127.9.9.9") and is_loopback("::1")
     assert not is_loopback("example.org") and not is_loopback("0.0.0.0")
+
+
+def test_addresses_to_join() -> None:
+    assert parse_join(" h:1, h:2,,h:1") == parse_join(["h:1", "h:2"]) == ("h:1", "h:2")
+    assert parse_join("") == ()
+    for wrong in (7, ["h:1", 7], {"h": 1}):
+        with pytest.raises(ConfigError, match="join must be"):
+            parse_join(wrong)
+    assert load({"join": "h:1"}, {}).join == ("h:1",)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from coordinator_client import _io_async as io
-from coordinator_client import administration, calls, errors, model, validation
+from coordinator_client import calls, errors, membership, model, validation
 from coordinator_client._async.connection import Connection
 from coordinator_client.pb import cluster_pb2
 
@@ -41,7 +41,7 @@ class Administration:
             peer_address=validation.text(peer_address, "peer_address"),
         )
         reply = await self._connection.call(
-            administration.MEMBER_ADD, request, safe=False, timeout_s=timeout_s
+            membership.MEMBER_ADD, request, safe=False, timeout_s=timeout_s
         )
         return calls.member(reply.member)
 
@@ -60,14 +60,14 @@ class Administration:
             left_s = max(deadline_s - io.now_s(), 0.1)
             try:
                 reply = await self._connection.call(
-                    administration.MEMBER_PROMOTE, request, safe=False, timeout_s=left_s
+                    membership.MEMBER_PROMOTE, request, safe=False, timeout_s=left_s
                 )
                 return calls.member(reply.member)
             except errors.RequestRefused as error:
-                pause_s = administration.PROMOTE_PAUSE_S
+                pause_s = membership.PROMOTE_PAUSE_S
                 if (
                     not wait
-                    or not administration.is_behind(error)
+                    or not membership.is_behind(error)
                     or io.now_s() + pause_s >= deadline_s
                 ):
                     raise
@@ -83,7 +83,7 @@ class Administration:
         id = await self._id_of(member, timeout_s)
         request = cluster_pb2.MemberRemoveRequest(id=id, force=validation.flag(force, "force"))
         await self._connection.call(
-            administration.MEMBER_REMOVE, request, safe=False, timeout_s=timeout_s
+            membership.MEMBER_REMOVE, request, safe=False, timeout_s=timeout_s
         )
 
     async def update_member_address(
@@ -94,7 +94,7 @@ class Administration:
         id = await self._id_of(member, timeout_s)
         request = cluster_pb2.MemberUpdateAddressRequest(id=id, peer_address=address)
         reply = await self._connection.call(
-            administration.MEMBER_UPDATE_ADDRESS, request, safe=False, timeout_s=timeout_s
+            membership.MEMBER_UPDATE_ADDRESS, request, safe=False, timeout_s=timeout_s
         )
         return calls.member(reply.member)
 
@@ -109,7 +109,7 @@ class Administration:
         if target is not None:
             request.target_id = await self._id_of(target, timeout_s)
         reply = await self._connection.call(
-            administration.TRANSFER_LEADERSHIP,
+            membership.TRANSFER_LEADERSHIP,
             request,
             # To a certain member it does no harm to be asked for twice.
             safe=target is not None,
@@ -119,4 +119,4 @@ class Administration:
 
     async def _id_of(self, member: int | str, timeout_s: float | None) -> int:
         found = await self.members(linearizable=True, timeout_s=timeout_s)
-        return administration.named(found, member).id
+        return membership.named(found, member).id

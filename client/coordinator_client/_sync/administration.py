@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from coordinator_client import _io_sync as io
-from coordinator_client import administration, calls, errors, model, validation
+from coordinator_client import calls, errors, membership, model, validation
 from coordinator_client._sync.connection import Connection
 from coordinator_client.pb import cluster_pb2
 
@@ -40,7 +40,7 @@ class Administration:
             peer_address=validation.text(peer_address, "peer_address"),
         )
         reply = self._connection.call(
-            administration.MEMBER_ADD, request, safe=False, timeout_s=timeout_s
+            membership.MEMBER_ADD, request, safe=False, timeout_s=timeout_s
         )
         return calls.member(reply.member)
 
@@ -59,14 +59,14 @@ class Administration:
             left_s = max(deadline_s - io.now_s(), 0.1)
             try:
                 reply = self._connection.call(
-                    administration.MEMBER_PROMOTE, request, safe=False, timeout_s=left_s
+                    membership.MEMBER_PROMOTE, request, safe=False, timeout_s=left_s
                 )
                 return calls.member(reply.member)
             except errors.RequestRefused as error:
-                pause_s = administration.PROMOTE_PAUSE_S
+                pause_s = membership.PROMOTE_PAUSE_S
                 if (
                     not wait
-                    or not administration.is_behind(error)
+                    or not membership.is_behind(error)
                     or io.now_s() + pause_s >= deadline_s
                 ):
                     raise
@@ -81,9 +81,7 @@ class Administration:
         """
         id = self._id_of(member, timeout_s)
         request = cluster_pb2.MemberRemoveRequest(id=id, force=validation.flag(force, "force"))
-        self._connection.call(
-            administration.MEMBER_REMOVE, request, safe=False, timeout_s=timeout_s
-        )
+        self._connection.call(membership.MEMBER_REMOVE, request, safe=False, timeout_s=timeout_s)
 
     def update_member_address(
         self, member: int | str, peer_address: str, *, timeout_s: float | None = None
@@ -93,7 +91,7 @@ class Administration:
         id = self._id_of(member, timeout_s)
         request = cluster_pb2.MemberUpdateAddressRequest(id=id, peer_address=address)
         reply = self._connection.call(
-            administration.MEMBER_UPDATE_ADDRESS, request, safe=False, timeout_s=timeout_s
+            membership.MEMBER_UPDATE_ADDRESS, request, safe=False, timeout_s=timeout_s
         )
         return calls.member(reply.member)
 
@@ -108,7 +106,7 @@ class Administration:
         if target is not None:
             request.target_id = self._id_of(target, timeout_s)
         reply = self._connection.call(
-            administration.TRANSFER_LEADERSHIP,
+            membership.TRANSFER_LEADERSHIP,
             request,
             # To a certain member it does no harm to be asked for twice.
             safe=target is not None,
@@ -118,4 +116,4 @@ class Administration:
 
     def _id_of(self, member: int | str, timeout_s: float | None) -> int:
         found = self.members(linearizable=True, timeout_s=timeout_s)
-        return administration.named(found, member).id
+        return membership.named(found, member).id
