@@ -1,63 +1,51 @@
 """Which member of which cluster this node is: from its data folder, from the configuration, or asked of the cluster.
 
-A data folder that was used before decides alone: the file `origin.json` keeps how the member began, and who belongs to
-the cluster by now is told by the log. An empty folder makes a first member, of the cluster that the configuration
-lists, or one that joins a cluster that runs and to which it was added.
+A data folder that was used before decides alone: its identity says how the member began, and who belongs to the
+cluster by now is told by the log. An empty folder makes a first member, of the cluster that the configuration lists, or
+one that joins a cluster that runs and to which it was added.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import grpc
 import grpc.aio
-import msgspec
 import structlog
 
 from coordinator.config import Config, Member
-from coordinator.consensus.disk import WAY_OUT
-from coordinator.consensus.folder import IDENTITY, MemberFolder
+from coordinator.consensus.folder import Identity, read_identity
 from coordinator.consensus.interface import Peer
-from coordinator.errors import ConfigError, DamageError
+from coordinator.errors import ConfigError
 from coordinator_client.pb import cluster_pb2
 
-ORIGIN = "origin.json"
-FORMAT_VERSION = 1
 ASK_TIMEOUT_S = 5.0
 PAUSE_S = 0.3
 
 log = structlog.get_logger()
 
 
-class FirstMember(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A member as it was when this one began."""
-
-    id: int
-    name: str
-    address: str
-    voter: bool
-
-
-class Origin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+@dataclass(frozen=True)
+class Origin:
     """How a member began: as one of the first, or by joining."""
 
-    format: int
-    joined: bool
     cluster_key: int
     name: str
-    members: tuple[FirstMember, ...]
+    peers: tuple[Peer, ...]
     """All there were, this one included."""
-
-    @property
-    def peers(self) -> tuple[Peer, ...]:
-        return tuple(Peer(m.id, m.name, m.address, m.voter) for m in self.members)
 
     @property
     def this(self) -> Peer:
         return next(peer for peer in self.peers if peer.name == self.name)
+
+    @property
+    def joined(self) -> bool:
+        """Whether the cluster was there before this member."""
+        return not self.this.voter
 
 
 def member_id(token: str, name: str) -> int:
@@ -73,79 +61,48 @@ def cluster_key(token: str, names: tuple[str, ...]) -> int:
 
 
 async def find_origin(config: Config) -> Origin:
-    """Returns how this member began, or begins now, and keeps it in its data folder.
+    """Returns how this member began, or begins now.
 
     Raises ConfigError if it can't begin like this, or the folder is another member's; DamageError.
     """
-    path = Path(config.data_dir)
-    folder = MemberFolder(path)
-    try:
-        if IDENTITY in folder.disk.names():
-            return _read(folder, config) or found(config)
-        origin = await join(config) if config.join else found(config)
-        _write(folder, origin)
-        return origin
-    except OSError as error:
-        raise ConfigError(f"can't use the data folder {path}: {error}") from error
-    finally:
-        folder.release()
+    identity = read_identity(Path(config.data_dir))
+    if identity is not None:
+        return _remembered(identity, config)
+    return await join(config) if config.join else found(config)
 
 
 def found(config: Config) -> Origin:
     """The origin of a first member."""
     members = config.cluster or (Member(config.name, config.peer_address),)
     first = (
-        FirstMember(member_id(config.cluster_token, m.name), m.name, m.peer_address, True)
+        Peer(member_id(config.cluster_token, m.name), m.name, m.peer_address)
         for m in sorted(members, key=lambda m: m.name)
     )
     key = cluster_key(config.cluster_token, tuple(m.name for m in members))
-    return Origin(FORMAT_VERSION, False, key, config.name, tuple(first))
+    return Origin(key, config.name, tuple(first))
 
 
-# The data folder.
-
-
-def _read(folder: MemberFolder, config: Config) -> Origin | None:
-    """Returns what a folder that was used before says; None: it was written before there was such a file."""
-    if ORIGIN not in folder.disk.names():
-        return None
-    path = folder.path / ORIGIN
-    try:
-        origin = msgspec.json.decode(folder.disk.read(ORIGIN), type=Origin)
-        _ = origin.this
-    except (ValueError, RecursionError, StopIteration) as error:
-        raise DamageError(f"{path} can't be read: {error}. {WAY_OUT}") from None
-    if origin.format != FORMAT_VERSION:
-        raise ConfigError(f"{path} has format {origin.format}; this program knows {FORMAT_VERSION}")
-    if origin.name != config.name:
+def _remembered(identity: Identity, config: Config) -> Origin:
+    folder = config.data_dir
+    if identity.name != config.name:
         raise ConfigError(
-            f"the data folder {folder.path} belongs to member {origin.name!r}, not {config.name!r}: "
+            f"the data folder {folder} belongs to member {identity.name!r}, not {config.name!r}: "
             "name the folder of this member"
         )
-    names = tuple(member.name for member in origin.members)
+    origin = Origin(identity.cluster_key, identity.name, identity.configuration.peers)
+    names = tuple(peer.name for peer in origin.peers)
     if not origin.joined and cluster_key(config.cluster_token, names) != origin.cluster_key:
         raise ConfigError(
-            f"the data folder {folder.path} belongs to another cluster: check the cluster token, or "
-            "name another folder"
+            f"the data folder {folder} belongs to another cluster: check the cluster token, or name "
+            "another folder"
         )
     if config.join or (config.cluster and {m.name for m in config.cluster} != set(names)):
         log.info(
             "the data folder was used before: who belongs to the cluster is known from there, and not "
             "from the setting cluster or join",
-            data_dir=config.data_dir,
+            data_dir=folder,
         )
     return origin
-
-
-def _write(folder: MemberFolder, origin: Origin) -> None:
-    disk, aside = folder.disk, ORIGIN + ".new"
-    if aside in disk.names():
-        disk.remove(aside)
-    disk.append(aside, msgspec.json.encode(origin) + b"\n")
-    disk.sync(aside)
-    disk.close(aside)
-    disk.rename(aside, ORIGIN)
-    disk.sync_folder()
 
 
 # The cluster.
@@ -208,9 +165,9 @@ async def _ask(address: str, config: Config) -> cluster_pb2.JoinResponse | None:
 
 
 def _joined(config: Config, reply: cluster_pb2.JoinResponse) -> Origin:
-    members = tuple(FirstMember(m.id, m.name, m.peer_address, m.voter) for m in reply.members)
-    own = next((m for m in members if (m.id, m.name) == (reply.member_id, config.name)), None)
-    if own is None:
+    peers = tuple(Peer(m.id, m.name, m.peer_address, m.voter) for m in reply.members)
+    own = next((p for p in peers if (p.id, p.name) == (reply.member_id, config.name)), None)
+    if own is None or own.voter:
         raise ConfigError("join: the cluster's answer does not name this member")
     if own.address != config.peer_address:
         log.warning(
@@ -219,4 +176,4 @@ def _joined(config: Config, reply: cluster_pb2.JoinResponse) -> Origin:
             told=own.address,
             peer_address=config.peer_address,
         )
-    return Origin(FORMAT_VERSION, True, reply.cluster_key, config.name, members)
+    return Origin(reply.cluster_key, config.name, peers)

@@ -48,8 +48,8 @@ ROOMS = {
     "settings": room("config errors naming", ""),
     "naming": room("", ""),
     "joining": room(
-        "config errors consensus.folder consensus.disk consensus.interface",
-        "msgspec structlog grpc coordinator_client.pb",
+        "config errors consensus.folder consensus.interface",
+        "structlog grpc coordinator_client.pb",
     ),
     "logs": room("config errors", "structlog"),
 }

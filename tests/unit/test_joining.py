@@ -7,15 +7,15 @@ import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import msgspec
 import pytest
 import structlog.testing
 
 from coordinator.config import Config, Member, Timing
-from coordinator.consensus.folder import IDENTITY, Identity, MemberFolder
+from coordinator.consensus.configuration import configuration_of
+from coordinator.consensus.folder import FORMAT_VERSION, IDENTITY, Identity, MemberFolder
 from coordinator.consensus.interface import AddLearner
 from coordinator.errors import ConfigError, DamageError
-from coordinator.joining import ORIGIN, Origin, cluster_key, find_origin, found, join, member_id
+from coordinator.joining import Origin, cluster_key, find_origin, found, join, member_id
 from tests.unit.client.stage import Stage
 
 QUICK = Timing(join_ms=1)
@@ -35,7 +35,9 @@ def config(path: Path, **more: object) -> Config:
 def claim(path: Path, origin: Origin) -> None:
     """Does what the engine does when it takes an empty folder."""
     folder = MemberFolder(path)
-    folder.claim(Identity(1, origin.cluster_key, origin.this.id, origin.name))
+    configuration = configuration_of(origin.peers)
+    this = origin.this
+    folder.claim(Identity(FORMAT_VERSION, origin.cluster_key, this.id, this.name, configuration))
     folder.release()
 
 
@@ -100,39 +102,11 @@ async def test_the_folder_of_another_is_refused(tmp_path: Path) -> None:
         await find_origin(config(tmp_path, cluster_token="other"))
 
 
-async def test_a_folder_of_before_there_were_origins_is_taken(tmp_path: Path) -> None:
-    claim(tmp_path, found(config(tmp_path)))
-    assert not (tmp_path / ORIGIN).exists()
-    assert await find_origin(config(tmp_path)) == found(config(tmp_path))
-
-
-@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"{}", b"[" * 100_000])
-async def test_damage_is_told(tmp_path: Path, content: bytes) -> None:
+async def test_damage_is_told(tmp_path: Path) -> None:
     claim(tmp_path, await find_origin(config(tmp_path)))
-    (tmp_path / ORIGIN).write_bytes(content)
-    with pytest.raises(DamageError, match=r"origin\.json"):
+    (tmp_path / IDENTITY).write_bytes(b"{")
+    with pytest.raises(DamageError, match=IDENTITY):
         await find_origin(config(tmp_path))
-
-
-async def test_an_origin_without_its_member_or_of_a_later_format_is_refused(tmp_path: Path) -> None:
-    origin = await find_origin(config(tmp_path))
-    claim(tmp_path, origin)
-    (tmp_path / ORIGIN).write_bytes(
-        msgspec.json.encode(msgspec.structs.replace(origin, members=()))
-    )
-    with pytest.raises(DamageError):
-        await find_origin(config(tmp_path))
-    (tmp_path / ORIGIN).write_bytes(msgspec.json.encode(msgspec.structs.replace(origin, format=2)))
-    with pytest.raises(ConfigError, match="format 2"):
-        await find_origin(config(tmp_path))
-
-
-async def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
-    folder = MemberFolder(tmp_path)
-    with pytest.raises(ConfigError, match="in use"):
-        await find_origin(config(tmp_path))
-    folder.release()
-    await find_origin(config(tmp_path))
 
 
 async def test_joining(stage: Stage, tmp_path: Path) -> None:
@@ -151,7 +125,6 @@ async def test_joining(stage: Stage, tmp_path: Path) -> None:
         (1, "a", True), (2, "b", True), (3, "c", True), (123, "n9", False),
     ]  # fmt: skip
     claim(tmp_path, origin)
-    assert (tmp_path / IDENTITY).exists()
     # Nobody has to be asked again, whatever the token is.
     assert await find_origin(config(tmp_path, join=(nobody(),), cluster_token="x")) == origin
 
@@ -161,7 +134,6 @@ async def test_who_was_not_added_is_told_how(stage: Stage, tmp_path: Path) -> No
         await join(config(tmp_path, join=(stage.endpoints[0],)))
     with pytest.raises(ConfigError, match="votes already"):
         await join(config(tmp_path, name="b", join=(stage.endpoints[0],)))
-    assert not (tmp_path / ORIGIN).exists()
 
 
 async def test_only_the_leader_knows_for_sure_who_ran_before(stage: Stage, tmp_path: Path) -> None:
