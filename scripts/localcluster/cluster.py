@@ -13,6 +13,7 @@ from scripts.localcluster.layout import (
     ClusterError,
     Folder,
     Node,
+    plan_next_node,
     plan_nodes,
     port_of,
     require_free_ports,
@@ -74,6 +75,11 @@ class LocalCluster:
             launch.kill(self._running([node]))
             self._refresh()
 
+    def end(self, number: int) -> None:
+        """Ends node `number` kindly: it finishes what is under way."""
+        with self.folder.locked():
+            self._end([self._refreshed(number)])
+
     def pause(self, number: int) -> None:
         """Makes node `number` stand still; to the others it is as if it were cut off."""
         with self.folder.locked():
@@ -96,6 +102,60 @@ class LocalCluster:
             self.folder.launch.stopped = False
             self._spawn(node)
         self.wait_serving(node)
+
+    def join(self, number: int | None = None) -> Node:
+        """Starts a node that joins the cluster, to which it was added before, and returns when it serves.
+
+        A new node; or node `number`, which must have ended, anew and without its data.
+        """
+        with self.folder.locked():
+            self._refresh()
+            known = None if number is None else self.folder.node(number)
+            if not self.nodes:
+                raise ClusterError(f"there is no cluster in {self.folder.path}: start one first")
+            node = known or plan_next_node(self.folder.path, self.nodes)
+            if node.pid is not None:
+                raise ClusterError(f"{node.name} runs: kill it before it joins anew", EXIT_USAGE)
+            require_free_ports([node])
+            if known is None:
+                self.folder.nodes.append(node)
+            # Its log stays.
+            for path in Path(node.data_dir).glob("*"):
+                if path != node.log:
+                    path.unlink()
+            if node.name not in self.folder.launch.joined:
+                self.folder.launch.joined.append(node.name)
+            self._spawn(node)
+        try:
+            self.wait_serving(node)
+        except ClusterError:
+            if known is None:
+                self._drop(node)
+            raise
+        return node
+
+    def forget(self, number: int) -> None:
+        """Strikes a node off the list that was removed from the cluster and has ended."""
+        with self.folder.locked():
+            node = self._refreshed(number)
+            if node.pid is not None:
+                raise ClusterError(f"{node.name} runs", EXIT_USAGE)
+        self._drop(node)
+
+    def move(self, number: int, peer: str) -> None:
+        """Lets node `number` listen for the others at another address when it starts again."""
+        with self.folder.locked():
+            self.folder.node(number).peer = peer
+            self.folder.write()
+
+    def _drop(self, node: Node) -> None:
+        with self.folder.locked():
+            self._end([n for n in self.nodes if n.name == node.name])
+            self.folder.nodes = [n for n in self.nodes if n.name != node.name]
+            started, joined = self.folder.launch.started, self.folder.launch.joined
+            started.pop(node.name, None)
+            self.folder.launch.joined = [name for name in joined if name != node.name]
+            self.folder.write()
 
     def refresh(self) -> None:
         """Finds out what runs."""
@@ -168,7 +228,7 @@ class LocalCluster:
         return self.nodes
 
     def _spawn(self, node: Node) -> None:
-        node.pid, started = launch.spawn(node, self.nodes, self.folder.launch.token)
+        node.pid, started = launch.spawn(node, self.nodes, self.folder.launch)
         self.folder.launch.started[node.name] = started
         self.folder.write()
 

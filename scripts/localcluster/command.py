@@ -63,6 +63,14 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     add("pause", "Make a node stand still (SIGSTOP).")
     add("resume", "Let a node go on that was paused.")
     add("restart", "End a node if it runs, start it, and wait until it serves.")
+    join = add(
+        "join",
+        "Start a node that joins, once `coordctl member add` told the cluster of it: a new one, or node N"
+        " anew, without its data.",
+        False,
+    )
+    join.add_argument("node", type=node_number, nargs="?", metavar="N", help="node, from 1")
+    add("forget", "Strike a node off the list that was removed from the cluster and has ended.")
     logs = add("logs", "Print the log of a node.")
     logs.add_argument("-f", "--follow", action="store_true", help="go on as it grows")
     return parser.parse_args(arguments)
@@ -158,7 +166,7 @@ def data_dir_option(cluster: LocalCluster) -> str:
 
 
 def show_status(cluster: LocalCluster) -> None:
-    from scripts.localcluster.probe import LEADER, Probe  # slow to import
+    from scripts.localcluster.probe import ROLES, Probe  # slow to import
 
     cluster.refresh()
     if not cluster.nodes:
@@ -169,7 +177,7 @@ def show_status(cluster: LocalCluster) -> None:
             paused = cluster.is_paused(node)
             state = "stopped" if node.pid is None else "paused" if paused else "running"
             status = probe.status(node.client) if state == "running" else None
-            role = "" if status is None else "leader" if status.role == LEADER else "follower"
+            role = "" if status is None else ROLES.get(status.role, "")
             term, revision = ("", "") if status is None else (status.term, status.revision)
             print(
                 f"{node.name:<6}{node.pid or '':<9}{state:<10}{node.client:<22}"
@@ -196,6 +204,11 @@ def run(options: argparse.Namespace) -> None:
         cluster.stop()
     elif options.verb == "status":
         show_status(cluster)
+    elif options.verb == "join":
+        node = cluster.join(options.node)
+        print(
+            f"{node.name} serves at {node.client}; `coordctl member promote {node.name}` lets it vote."
+        )
     elif options.verb == "logs":
         show_log(cluster, options)
     else:
@@ -204,6 +217,7 @@ def run(options: argparse.Namespace) -> None:
             "pause": cluster.pause,
             "resume": cluster.resume,
             "restart": cluster.restart,
+            "forget": cluster.forget,
         }
         verbs[options.verb](options.node)
 

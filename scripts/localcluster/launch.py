@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from scripts.localcluster.layout import ClusterError, Node
+from scripts.localcluster.layout import ClusterError, Launch, Node
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 END_TIMEOUT_S = 10.0
@@ -30,26 +30,33 @@ def server_command() -> list[str]:
     return [str(installed)] if installed.exists() else [sys.executable, "-m", "coordinator"]
 
 
-def serve_arguments(node: Node, nodes: Sequence[Node], token: str) -> list[str]:
+def serve_arguments(node: Node, nodes: Sequence[Node], launch: Launch) -> list[str]:
+    joined = launch.joined
+    if node.name in joined:
+        cluster = f"--join={','.join(n.client for n in nodes if n is not node)}"
+    else:
+        cluster = (
+            f"--cluster={','.join(f'{n.name}={n.peer}' for n in nodes if n.name not in joined)}"
+        )
     return [
         "serve",
         f"--name={node.name}",
         f"--data-dir={node.data_dir}",
         f"--client-address={node.client}",
         f"--peer-address={node.peer}",
-        f"--cluster={','.join(f'{n.name}={n.peer}' for n in nodes)}",
-        f"--cluster-token={token}",
+        cluster,
+        f"--cluster-token={launch.token}",
     ]
 
 
-def spawn(node: Node, nodes: Sequence[Node], token: str) -> tuple[int, str]:
+def spawn(node: Node, nodes: Sequence[Node], launch: Launch) -> tuple[int, str]:
     """Starts a node, its output going to its log. Returns its pid and what tells it from others."""
     node.log.parent.mkdir(parents=True, exist_ok=True)
     with node.log.open("ab") as log:
         try:
             # In a session of its own, so that Ctrl-C in a terminal reaches only whoever watches over the nodes.
             child = subprocess.Popen(
-                [*server_command(), *serve_arguments(node, nodes, token)],
+                [*server_command(), *serve_arguments(node, nodes, launch)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -64,6 +64,8 @@ class Launch:
     token: str = field(default_factory=lambda: secrets.token_hex(8))
     started: dict[str, str] = field(default_factory=dict)
     """By name of a node, what tells its process from another one with the same pid."""
+    joined: list[str] = field(default_factory=list)
+    """Names of the nodes that were not among the first: they ask the others about the cluster."""
     stopped: bool = False
     """The cluster was stopped as a whole, so whoever watches over it may go."""
 
@@ -77,19 +79,29 @@ def plan_nodes(folder: Path, count: int, base_port: int) -> list[Node]:
         raise ClusterError(
             f"ports {base_port} to {last} are not all between 1 and 65535", EXIT_USAGE
         )
-    return [
-        Node(
-            name=f"n{i + 1}",
-            pid=None,
-            client=f"{HOST}:{port}",
-            peer=f"{HOST}:{port + 1}",
-            http=f"{HOST}:{port + 2}",
-            dns=f"{HOST}:{port + 3}",
-            data_dir=str(folder / f"n{i + 1}"),
-        )
-        for i in range(count)
-        for port in [base_port + PORTS_PER_NODE * i]
-    ]
+    return [plan_node(folder, i + 1, base_port + PORTS_PER_NODE * i) for i in range(count)]
+
+
+def plan_node(folder: Path, number: int, port: int) -> Node:
+    """Returns a node with the ports from `port` on."""
+    return Node(
+        name=f"n{number}",
+        pid=None,
+        client=f"{HOST}:{port}",
+        peer=f"{HOST}:{port + 1}",
+        http=f"{HOST}:{port + 2}",
+        dns=f"{HOST}:{port + 3}",
+        data_dir=str(folder / f"n{number}"),
+    )
+
+
+def plan_next_node(folder: Path, nodes: Sequence[Node]) -> Node:
+    """Returns one more node for a cluster that has some; raises ClusterError where that can't be."""
+    number = 1 + max(int(node.name.removeprefix("n")) for node in nodes)
+    port = max(port_of(node.client) for node in nodes) + PORTS_PER_NODE
+    if port + 3 > 65535:
+        raise ClusterError("there are no ports left above those of the other nodes")
+    return plan_node(folder, number, port)
 
 
 def port_of(address: str) -> int:

@@ -23,6 +23,12 @@ CHANNEL_OPTIONS = (
     ("grpc.max_reconnect_backoff_ms", 100),
 )
 LEADER = cluster_pb2.StatusResponse.LEADER
+ROLES = {
+    LEADER: "leader",
+    cluster_pb2.StatusResponse.FOLLOWER: "follower",
+    cluster_pb2.StatusResponse.CANDIDATE: "candidate",
+    cluster_pb2.StatusResponse.LEARNER: "learner",
+}
 
 
 class Probe:

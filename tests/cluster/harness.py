@@ -51,7 +51,8 @@ class Cluster:
         """Starts all nodes, for the first time or again, and waits until they have a leader."""
         with self._lock:
             fresh = not self._cluster.folder.exists
-            self._cluster.start(nodes, find_base_port(nodes) if fresh else None)
+            # With room for one that joins.
+            self._cluster.start(nodes, find_base_port(nodes + 1) if fresh else None)
         if wait:
             self.wait_ready()
 
@@ -80,6 +81,31 @@ class Cluster:
         """Ends node `i` if it runs, starts it, and waits until it serves."""
         with self._lock:
             self._cluster.restart(i)
+
+    def join(self, i: int | None = None) -> Node:
+        """Starts a node that was added as a member: a new one, or node `i`, which has ended, without its data."""
+        with self._lock:
+            return self._cluster.join(i)
+
+    def forget(self, i: int) -> None:
+        """Leaves a node, which has ended, out from now on."""
+        with self._lock:
+            self._cluster.forget(i)
+
+    def move(self, i: int, peer: str) -> None:
+        """Lets node `i` listen for the others at another address when it starts again."""
+        with self._lock:
+            self._cluster.move(i, peer)
+
+    def end(self, i: int) -> None:
+        """Ends node `i` kindly and waits for its end."""
+        with self._lock:
+            self._cluster.end(i)
+
+    def is_running(self, i: int) -> bool:
+        with self._lock:
+            self._cluster.refresh()
+            return self.nodes[i - 1].pid is not None
 
     def recover(self) -> None:
         """Undoes what a test did to nodes: paused ones go on, ended ones start; waits for a leader."""
