@@ -17,7 +17,13 @@ from coordinator.config import Limits
 from coordinator.errors import ConfigError, RequestError, Status
 from coordinator.rpc import Bidi, Service, Unary
 
-_STOPPING = RequestError(Status.UNAVAILABLE, "STOPPING", "this member is stopping")
+_STOPPING = RequestError(
+    Status.UNAVAILABLE, "STOPPING", "this member is stopping", {"applied": "no"}
+)
+QUIET_S = 0.1
+"""A server that stops closes its connections when no call was under way, and none came, for this long."""
+REFUSING_SHARE = 0.5
+"""Of the grace: how long it waits for that."""
 ERROR_DOMAIN = "coordinator"
 SETTLE_S = 1.0
 """How long the status of a stream waits for the message before it."""
@@ -112,15 +118,23 @@ class _Host:
     def __init__(self) -> None:
         self._streams: set[asyncio.Task[Any]] = set()
         self._stopping = False
+        self._under_way = 0
+        self._last_call = 0.0
 
     def unary(self, method: Unary) -> Any:
         async def run(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+            self._under_way += 1
             try:
+                if self._stopping:
+                    raise _STOPPING
                 return await method.call(_AioCall(context), request)
             except RequestError as error:
                 await _abort(context, error)
             except Exception:
                 await _abort_unexpected(context, method.name)
+            finally:
+                self._under_way -= 1
+                self._last_call = asyncio.get_running_loop().time()
 
         return run
 
@@ -131,6 +145,8 @@ class _Host:
             self._streams.add(task)
             call = _AioCall(context)
             try:
+                if self._stopping:
+                    raise _STOPPING
                 await method.call(call)
             except RequestError as error:
                 await call.settle()
@@ -156,11 +172,20 @@ class _Host:
 
         return run
 
-    def end_streams(self) -> None:
-        """Ends all streams, which would never end by themselves, with a word why."""
+    def refuse(self) -> None:
+        """Refuses new calls from now on, and ends all streams, which never end by themselves, with a word why."""
         self._stopping = True
         for task in self._streams:
             task.cancel()
+
+    async def quiet(self, timeout_s: float) -> None:
+        """Returns when no call was under way and none came for QUIET_S, or after the timeout."""
+        loop = asyncio.get_running_loop()
+        deadline, self._last_call = loop.time() + timeout_s, loop.time()
+        while (now := loop.time()) < deadline:
+            if not self._under_way and now - self._last_call >= QUIET_S:
+                return
+            await asyncio.sleep(QUIET_S / 5)
 
     def method_handler(self, method: Unary | Bidi) -> Any:
         serializer = method.response.SerializeToString
@@ -245,7 +270,14 @@ class GrpcAioServer:
             await self._health.set(service.name, status)
 
     async def stop(self, grace_s: float) -> None:
-        """Refuses new calls, lets those under way finish for `grace_s`, then ends them."""
+        """Refuses new calls, lets those under way finish for `grace_s`, then ends them.
+
+        Connections stay open at first: gRPC ends a call that comes as they are closed in a way that leaves open whether
+        it was carried out, while one that is refused goes elsewhere.
+        """
+        loop = asyncio.get_running_loop()
+        ends_at = loop.time() + grace_s
         await self._health.enter_graceful_shutdown()
-        self._host.end_streams()
-        await self._server.stop(grace_s)
+        self._host.refuse()
+        await self._host.quiet(REFUSING_SHARE * grace_s)
+        await self._server.stop(max(0.0, ends_at - loop.time()))

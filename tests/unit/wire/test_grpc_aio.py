@@ -214,3 +214,45 @@ async def test_an_address_in_use_is_a_configuration_error(channel: grpc.aio.Chan
         second.bind(f"127.0.0.1:{port}")
     await first.stop(0)
     await second.stop(0)
+
+
+async def test_a_server_that_stops_refuses_what_comes_and_finishes_what_is_under_way() -> None:
+    pb = kv_pb2
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(call: Call, request: kv_pb2.PutRequest) -> kv_pb2.PutResponse:
+        begun.set()
+        await go_on.wait()
+        return kv_pb2.PutResponse(key=request.key)
+
+    methods = (
+        Unary("Echo", pb.PutRequest, pb.PutResponse, slow),
+        Bidi("Talk", pb.PutRequest, pb.PutResponse, talk),
+    )
+    async with serving(Service("test.Service", methods)) as (server, channel):
+        under_way = asyncio.ensure_future(unary(channel)(kv_pb2.PutRequest(key=b"x")))
+        await begun.wait()
+        stopping = asyncio.create_task(server.stop(30))
+        await asyncio.sleep(0)
+        for _ in range(20):
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await unary(channel)(kv_pb2.PutRequest(key=b"y"))
+            assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
+            packed = dict(caught.value.trailing_metadata())["grpc-status-details-bin"]
+            detail = error_details_pb2.ErrorInfo()
+            assert status_pb2.Status.FromString(bytes(packed)).details[0].Unpack(detail)
+            assert (detail.reason, detail.metadata["applied"]) == ("STOPPING", "no")
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await bidi(channel).read()
+        assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
+        assert not stopping.done()
+        go_on.set()
+        assert (await under_way).key == b"x"
+        await asyncio.wait_for(stopping, 5)
+
+
+async def test_a_server_that_has_nothing_to_do_stops_soon() -> None:
+    async with serving() as (server, _):
+        began = asyncio.get_running_loop().time()
+        await server.stop(30)
+        assert asyncio.get_running_loop().time() - began < 5
