@@ -18,13 +18,14 @@ import pytest
 
 from coordinator import settings
 from coordinator_client import connect
+from scripts.localcluster.layout import PORTS_PER_NODE, plan_next_node
 from tests.cluster.harness import Cluster, find_base_port
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 TIMEOUT_S = 60.0
-DEFAULT_PORTS = (2379, 2389, 2399)
+BASE_PORT = 2379
 FENCE = re.compile(r"^(?P<indent> *)(?P<marks>`{3,})(?P<words>[^`]*)$")
 RUNNABLE = {"sh": ["bash", "-euo", "pipefail", "-c"], "python": [sys.executable, "-c"]}
 
@@ -123,9 +124,12 @@ def environment(cluster: Cluster, folder: Path) -> dict[str, str]:
 
 
 def with_real_ports(text: str, cluster: Cluster) -> str:
-    """Puts the addresses of the test's cluster where the documentation shows the default ones."""
-    for port, endpoint in zip(DEFAULT_PORTS, cluster.endpoints, strict=True):
-        text = re.sub(rf"127\.0\.0\.1:{port}\b", endpoint, text)
+    """Puts the addresses of the test's cluster, and of a node that joins it, where the default ones are shown."""
+    nodes = [*cluster.nodes, plan_next_node(cluster.path, cluster.nodes)]
+    for number, node in enumerate(nodes):
+        port = BASE_PORT + PORTS_PER_NODE * number
+        text = re.sub(rf"127\.0\.0\.1:{port}\b", node.client, text)
+        text = re.sub(rf"127\.0\.0\.1:{port + 1}\b", node.peer, text)
     return text
 
 
@@ -157,6 +161,7 @@ def run_block(block: Block, cluster: Cluster, folder: Path) -> None:
     variables = environment(cluster, folder)
     folder = ROOT if "checkout" in block.words else folder
     command = [*RUNNABLE[block.language], with_real_ports(block.text, cluster)]
+    expected = None if block.output is None else with_real_ports(block.output, cluster)
     until = block.option("until")
     if until is None:
         done = subprocess.run(
@@ -173,8 +178,8 @@ def run_block(block: Block, cluster: Cluster, folder: Path) -> None:
         output = done.stdout
     else:
         output = run_until(command, variables, folder, until)
-    if block.output is not None:
-        assert_matches(output, with_real_ports(block.output, cluster))
+    if expected is not None:
+        assert_matches(output, expected)
 
 
 def run_until(command: list[str], variables: dict[str, str], folder: Path, until: str) -> str:
