@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import structlog
@@ -38,6 +37,7 @@ from coordinator.node.messages import (
 )
 from coordinator.node.progress import ProgressReports
 from coordinator.node.proposals import Proposals
+from coordinator.node.revisions import RevisionWaiters
 from coordinator.node.sessions import SessionExpirer
 from coordinator.node.watches import WatchHub, WatchStream
 from coordinator.state.commands import Command, Compact
@@ -95,13 +95,11 @@ class MemberNode:
         self._loop = asyncio.get_running_loop()
         self._started_at = self._loop.time()
         self._hub = WatchHub(self.state, limits)
-        self._revision_waiters: list[tuple[int, int, asyncio.Future[None]]] = []
-        self._waiter_count = 0
+        self._revisions = RevisionWaiters(self.state)
         self._tidying = False
         self._compacting = False
         self._draining = False
         self._stopping = False
-        self._abandoned_waiters = 0
         self._leader_known = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._consensus: Consensus
@@ -208,7 +206,7 @@ class MemberNode:
         if not local:
             await self._confirm(deadline)
         if min_revision > self.state.revision:
-            await self._wait_revision(min_revision, deadline)
+            await self._revisions.wait(min_revision, deadline)
 
     async def _confirm(self, deadline: float) -> None:
         while (left := deadline - self._loop.time()) > 0:
@@ -224,32 +222,6 @@ class MemberNode:
         raise RequestError(
             Status.UNAVAILABLE, "NO_LEADER", "no majority confirmed the read before the deadline"
         )
-
-    async def _wait_revision(self, revision: int, deadline: float) -> None:
-        future: asyncio.Future[None] = self._loop.create_future()
-        self._waiter_count += 1
-        heapq.heappush(self._revision_waiters, (revision, self._waiter_count, future))
-        try:
-            async with asyncio.timeout_at(deadline):
-                await future
-        except TimeoutError:
-            raise RequestError(
-                Status.DEADLINE_EXCEEDED,
-                "REVISION_NOT_REACHED",
-                f"this member is at revision {self.state.revision}, not yet at {revision}",
-                {"revision": str(self.state.revision)},
-            ) from None
-        finally:
-            if future.cancelled():
-                self._drop_waiter()
-
-    def _drop_waiter(self) -> None:
-        """A reader gave up; its entry goes when such entries are the most."""
-        self._abandoned_waiters += 1
-        if self._abandoned_waiters > len(self._revision_waiters) // 2:
-            self._revision_waiters = [w for w in self._revision_waiters if not w[2].done()]
-            heapq.heapify(self._revision_waiters)
-            self._abandoned_waiters = 0
 
     async def keep_alive(
         self, ids: Sequence[int], deadline: float, attachments: Sequence[int] | None = None
@@ -291,17 +263,10 @@ class MemberNode:
         self._proposals.applied(term, applied.outcomes)
         if applied.batches:
             self._hub.publish(applied.batches)
-            self._wake_waiters()
+            self._revisions.wake()
         if self.state.compacted_revision != compacted and not self._tidying:
             self._tidying = True
             self._loop.call_soon(self._tidy)
-
-    def _wake_waiters(self) -> None:
-        waiters = self._revision_waiters
-        while waiters and (waiters[0][0] <= self.state.revision or waiters[0][2].done()):
-            future = heapq.heappop(waiters)[2]
-            if not future.done():
-                future.set_result(None)
 
     def _tidy(self) -> None:
         self._tidying = self.state.tidy(TIDY_STEPS)
@@ -343,7 +308,7 @@ class MemberNode:
         self._expirer.state_replaced()
         self._proposals.state_replaced()
         self._hub.state_replaced()
-        self._wake_waiters()
+        self._revisions.wake()
 
     def leadership_changed(self, status: ConsensusStatus) -> None:
         names = {peer.id: peer.name for peer in self._consensus.members}

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from coordinator_client import connect
 from scripts.localcluster import launch
 from scripts.localcluster.command import main
 from tests.cluster.harness import find_base_port, wait_until
@@ -281,3 +282,24 @@ def test_foreground_ends_when_the_cluster_is_stopped_elsewhere(run: Run, folder:
         run("stop")
         wait_until(lambda: running.poll() is not None, 10, lambda: "it goes on")
         assert running.returncode == 0
+
+
+def test_a_node_joins_and_goes(run: Run, folder: Path) -> None:
+    run("join", code=1)
+    run("start", "--detach", "--nodes", "1", "--base-port", str(find_base_port(2)))
+    refused = run("join", code=1)
+    peer = f"127.0.0.1:{int(nodes_in(folder)[0]['peer'].rpartition(':')[2]) + 10}"
+    assert f"coordctl member add n2 {peer}" in refused.stderr
+    assert len(nodes_in(folder)) == 1
+    with connect(nodes_in(folder)[0]["client"]) as client:
+        client.add_member("n2", peer)
+        assert "coordctl member promote n2" in run("join").stdout
+        assert "learner" in run("status").stdout.splitlines()[2]
+        run("join", "2", code=2)
+        run("forget", "2", code=2)
+        client.promote_member("n2", wait=True, timeout_s=20)
+        run("restart", "n2")
+        client.remove_member("n2", timeout_s=20)
+    wait_until(lambda: "stopped" in run("status").stdout, 20, lambda: "n2 does not stop")
+    run("forget", "2")
+    assert [node["name"] for node in nodes_in(folder)] == ["n1"]

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+
+import pytest
+
 from coordinator import __version__
+from coordinator.consensus.interface import Role
 from coordinator_client.pb import cluster_pb2 as pb
 from tests.unit.api.conftest import Face
 from tests.unit.api.test_kv import put
@@ -36,3 +41,10 @@ async def test_members_are_listed_by_name(face: Face) -> None:
         ("b", False, True),
     ]
     assert answer.members[1].client_address == "b:2"
+
+
+async def test_a_learner_says_that_it_is_one(face: Face, monkeypatch: pytest.MonkeyPatch) -> None:
+    learner = dataclasses.replace(face.node.consensus_status, role=Role.LEARNER)
+    monkeypatch.setattr(type(face.bus.members[1]), "status", learner)
+    status = await face.call("Cluster/Status", pb.StatusRequest(), pb.StatusResponse)
+    assert status.role == pb.StatusResponse.LEARNER

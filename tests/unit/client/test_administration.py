@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from coordinator import errors
 from coordinator.errors import RequestError, Status
 from coordinator_client import (
     AlreadyExists,
@@ -71,7 +72,7 @@ async def test_waiting_for_a_learner_ends(stage: Stage, client: aio.Client) -> N
 
 async def test_an_unknown_outcome_is_told(stage: Stage, client: aio.Client) -> None:
     async def lost() -> None:
-        raise RequestError(Status.UNKNOWN, "OUTCOME_UNKNOWN", "lost")
+        raise errors.OutcomeUnknown("lost")
 
     stage.bus.before_change = lost
     with pytest.raises(OutcomeUnknown):

@@ -148,14 +148,6 @@ async def test_compaction_survives_an_overload() -> None:
                 await asyncio.sleep(0.01)
 
 
-async def test_readers_that_gave_up_are_forgotten(bus: Bus) -> None:
-    node = bus.nodes[0]
-    for _ in range(50):
-        with pytest.raises(RequestError):
-            await node.read(local=True, min_revision=99, deadline=soon(0.001))
-    assert len(node._revision_waiters) < 5
-
-
 async def test_a_member_that_stops_tells_those_who_wait(bus: Bus) -> None:
     bus.elect(None)
     reading = asyncio.create_task(bus.nodes[1].read(local=False, min_revision=0, deadline=soon(60)))
