@@ -7,6 +7,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
@@ -228,3 +229,28 @@ async def test_all_that_was_changed_survives_a_restart_of_all(cluster: Cluster) 
             members = await client.members(linearizable=True)
             assert {(m.id, m.name, m.peer_address, m.voter) for m in members} == before
     assert "who belongs to the cluster is known from there" in cluster.log(3)
+
+
+async def test_a_node_joins_a_cluster_whose_log_begins_with_a_snapshot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COORDINATOR_LIMITS_JOURNAL_SIZE_BYTES_MAX", str(256 * 1024))
+    cluster = Cluster(tmp_path / "cluster")
+    try:
+        await asyncio.to_thread(cluster.start, 1)
+        async with aio.connect(cluster.endpoints) as client:
+            count = 0
+            # A thousand entries are kept after a snapshot.
+            while (await client.status()).snapshot_index < 1_200:
+                for _ in range(100):
+                    count += 1
+                    await client.put(f"/k/{count % 50}", "x" * 200)
+            await add_and_join(cluster, client)
+            await asyncio.to_thread(cluster.wait_digests_equal)
+            assert "took over the leader's snapshot" in cluster.log(2)
+            before = await client.members(linearizable=True)
+            await asyncio.to_thread(cluster.restart, 2)
+            assert voters(before) == voters(await client.members(linearizable=True)) == ["n1", "n2"]
+        await asyncio.to_thread(cluster.wait_digests_equal)
+    finally:
+        await asyncio.to_thread(cluster.close)
