@@ -19,12 +19,15 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from heapq import merge
+from itertools import islice
 from operator import attrgetter
+from typing import Any
 
 from sortedcontainers import SortedList
 
 from coordinator.state.model import Batch, Event, KeyValue
 from coordinator.state.results import Code, Failure
+from coordinator.state.shelf import Shelf
 from coordinator.state.view import View
 
 FIRST_REVISION = 1
@@ -44,8 +47,8 @@ class Keyspace:
     def __init__(self, base_revision: int = FIRST_REVISION, compacted_revision: int = 0) -> None:
         self.revision = base_revision
         self.compacted_revision = compacted_revision
-        self.counters: dict[bytes, int] = {}
-        """The next sequence number of each parent that one was ever counted for."""
+        self.counters: Shelf[bytes, int] = Shelf()
+        """The next sequence number of each parent that one was ever counted for; none is ever removed."""
         self._live: dict[bytes, KeyValue] = {}
         self._index: SortedList = SortedList()  # the keys of _live, ascending
         self._versions: dict[bytes, list[KeyValue]] = {}  # ascending; a tombstone has version 0
@@ -54,6 +57,7 @@ class Keyspace:
         self._history: list[Batch] = []  # revisions are consecutive
         self._history_first = base_revision + 1  # of _history[0], were there one
         self._tidied = 0  # events of _history[0] that tidy has seen
+        self._pins: list[int] = []  # revisions that someone still reads, compacted or not
 
     # --- the view -----------------------------------------------------------------------------
 
@@ -87,7 +91,8 @@ class Keyspace:
         """Returns how many keys within the bounds are live, or are gone but not from history; stops above `limit`.
 
         So many keys a range in the past may look at. The number is the same wherever compaction was tidied up or not:
-        keys that only wait for `tidy` are not counted, and freed here, so that they are met but once.
+        keys that only wait for `tidy` are not counted, and freed here, so that they are met but once if no one holds
+        them.
         """
         count = self.count(low, high)
         stale = []
@@ -99,8 +104,9 @@ class Keyspace:
                 stale.append(key)
             else:
                 count += 1
+        horizon = self._horizon
         for key in stale:
-            self._forget(key)
+            self._forget(key, horizon)
         return count
 
     def keys_of(self, session: int) -> tuple[bytes, ...]:
@@ -198,15 +204,30 @@ class Keyspace:
         self.compacted_revision = revision
         return None
 
+    @property
+    def pinned(self) -> bool:
+        return bool(self._pins)
+
+    @property
+    def _horizon(self) -> int:
+        """The oldest revision that anyone reads: what is only of use before it may be freed."""
+        return min(self.base_revision, *self._pins) if self._pins else self.base_revision
+
+    @property
+    def untidy(self) -> bool:
+        """Whether `tidy` has something to do."""
+        return self._horizon >= self._history_first
+
     def tidy(self, budget: int) -> bool:
-        """Frees what compaction left, looking at up to `budget` events; True if more is left."""
-        stale = self.base_revision + 1 - self._history_first
+        """Frees what compaction left and no pin holds, looking at up to `budget` events; True if more is left."""
+        horizon = self._horizon
+        stale = horizon + 1 - self._history_first
         done = 0
         while done < stale and budget > 0:
             events = self._history[done].events
             stop = min(self._tidied + budget, len(events))
             for event in events[self._tidied : stop]:
-                self._forget(event.key)
+                self._forget(event.key, horizon)
             budget -= stop - self._tidied
             self._tidied = stop
             if stop == len(events):
@@ -217,16 +238,16 @@ class Keyspace:
             self._history_first += done
         return done < stale
 
-    def _forget(self, key: bytes) -> None:
-        """Drops the versions of a key that no readable revision shows."""
+    def _forget(self, key: bytes, horizon: int) -> None:
+        """Drops the versions of a key that no revision from the horizon on shows."""
         versions = self._versions.get(key)
         if versions is None:
             return
-        compacted, live = self.compacted_revision, self._live.get(key)
-        if live is not None and live.mod_revision <= compacted:
+        live = self._live.get(key)
+        if live is not None and live.mod_revision <= horizon:
             del self._versions[key]
             return
-        index = bisect_right(versions, compacted, key=_mod_revision) - 1
+        index = bisect_right(versions, horizon, key=_mod_revision) - 1
         if index >= 0 and not versions[index].version:
             index += 1
         if index > 0:
@@ -238,13 +259,52 @@ class Keyspace:
 
     # --- holding still, and starting from a snapshot --------------------------------------------
 
-    def copy_live(self) -> tuple[list[bytes], dict[bytes, KeyValue]]:
-        """Returns copies that later changes leave alone: the live keys ascending, and by key."""
-        return list(self._index), self._live.copy()
+    def pin(self) -> int:
+        """Keeps the keys readable as they are at the base revision and ever after, until `unpin`; returns it.
 
-    def copy_history(self) -> list[Batch]:
-        """Returns the batches since compaction."""
-        return self._history[max(self.base_revision + 1 - self._history_first, 0) :]
+        Compaction goes on as a number; what it left is freed when the last pin before it is gone.
+        """
+        self._pins.append(self.base_revision)
+        return self.base_revision
+
+    def unpin(self, revision: int) -> None:
+        """Takes back one `pin`."""
+        self._pins.remove(revision)
+
+    def page(
+        self, revision: int, start: bytes, keys_max: int, size_bytes_max: int
+    ) -> tuple[list[KeyValue], bytes | None]:
+        """Returns keys from `start` on as they were at a readable or pinned revision, and where to go on, if at all.
+
+        Looks at `keys_max` keys, or ends with the one that makes keys and values come to `size_bytes_max`. Between
+        pages the key space may change: what changes since the revision moves nothing from one page to another.
+        """
+        keys = list(islice(self._index.irange(start), keys_max))
+        departed = list(islice(self._departed.irange(start), keys_max))
+        if departed:
+            keys = sorted(keys + departed)[:keys_max]
+        last = keys[-1] if len(keys) == keys_max else None
+        live, past = self._live, Past(self, revision)
+        kvs: list[KeyValue] = []
+        size = 0
+        for key in keys:
+            kv = live.get(key)
+            if kv is None or kv.mod_revision > revision:
+                kv = past.get(key)
+                if kv is None:
+                    continue
+            kvs.append(kv)
+            size += len(key) + len(kv.value)
+            if size >= size_bytes_max:
+                last = key
+                break
+        return kvs, None if last is None else last + b"\0"
+
+    def recall(self, revision: int, limit: int) -> list[Batch]:
+        """Returns at most `limit` batches from a revision on that is kept, or pinned though compacted."""
+        start = revision - self._history_first
+        assert start >= 0
+        return self._history[start : start + limit]
 
     def load(self, kvs: Sequence[KeyValue]) -> None:
         """Fills an empty key space with the keys at its base revision, in ascending order."""
@@ -254,6 +314,12 @@ class Keyspace:
             self._live[kv.key] = kv
             if kv.session:
                 self._owned.setdefault(kv.session, set()).add(kv.key)
+
+    def containers(self) -> Iterator[dict[Any, Any] | list[Any] | SortedList]:
+        """Yields all that takes memory in proportion to the content, for whoever empties a key space out of use."""
+        yield from (self._live, self._index, self._versions, self._departed, self._owned)
+        yield self._history
+        yield from self.counters.containers()
 
     def owners(self) -> Iterator[int]:
         """Yields the sessions that own keys, in no particular order."""

@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
+import xxhash
 
 from coordinator.state import commands, snapshot
+from coordinator.state.capture import Capture
 from coordinator.state.commands import (
     Command,
     Compact,
@@ -22,7 +24,9 @@ from coordinator.state.commands import (
     Txn,
     Write,
 )
+from coordinator.state.hold import Hold
 from coordinator.state.keyspace import Keyspace, parent_of
+from coordinator.state.leftovers import Leftovers
 from coordinator.state.model import Batch, Cause, Event, Session
 from coordinator.state.results import (
     Applied,
@@ -36,7 +40,7 @@ from coordinator.state.results import (
     TxnResult,
 )
 from coordinator.state.sessions import Sessions
-from coordinator.state.snapshot import Capture
+from coordinator.state.snapshot import Prepared
 from coordinator.state.transaction import UNDECODABLE, Transaction, nests_too_deep
 from coordinator.state.view import read_range
 
@@ -50,6 +54,7 @@ class StateMachine:
     def __init__(self) -> None:
         self._keyspace = Keyspace()
         self._sessions = Sessions()
+        self._leftovers = Leftovers()
         self._cluster_id = 0
         self._leader_term = 0
         self._applied = Applied([], [], [], [])
@@ -149,27 +154,44 @@ class StateMachine:
     # --- the whole ------------------------------------------------------------------------------
 
     def capture(self) -> Capture:
-        """Returns the state as it is, held still; takes time in proportion to the keys, but little."""
-        return Capture(self._keyspace, self._sessions, self._cluster_id, self._leader_term)
+        """Returns the state as it is, held still until it is read or released."""
+        return Capture(self._hold())
 
-    def restore(self, slices: Iterable[bytes]) -> None:
-        """Replaces the state with what a capture's `encode` yielded, cut in whatever way.
+    def _hold(self) -> Hold:
+        return Hold(self._keyspace, self._sessions, self._cluster_id, self._leader_term)
 
-        Raises DamageError, and leaves the state as it was, if the bytes are not that.
+    @staticmethod
+    def prepare(slices: Iterable[bytes]) -> Prepared:
+        """Returns the state whose capture was read as these slices, cut in whatever way, for `restore` to take.
+
+        Touches no machine, and may run on any thread. Raises DamageError if the bytes are not a state.
         """
-        head, self._keyspace, self._sessions = snapshot.restore(slices)
+        return snapshot.prepare(slices)
+
+    def restore(self, prepared: Prepared) -> None:
+        """Replaces the state with one that `prepare` returned, and that is put to use but once.
+
+        Quick: what is replaced is freed by `tidy`.
+        """
+        self._leftovers.add(self._keyspace, self._sessions)
+        head, self._keyspace, self._sessions = prepared.take()
         self._cluster_id, self._leader_term = head.cluster_id, head.leader_term
 
     def digest(self) -> str:
-        """Returns a hash of the state, equal for equal states: xxh3, 128 bits, in hexadecimal.
+        """Returns a hash of the state, equal for equal states: xxh3, 128 bits, in hexadecimal."""
+        return xxhash.xxh3_128_hexdigest(b"".join(self.capture().encode()))
 
-        Takes as long as a snapshot; `capture().digest()` is the same, and may run on another thread.
-        """
-        return self.capture().digest()
+    @property
+    def untidy(self) -> bool:
+        """Whether `tidy` has something to do. It may again when a capture was read or released."""
+        return self._keyspace.untidy or self._leftovers.waiting
 
     def tidy(self, budget: int) -> bool:
-        """Frees what compaction left, in about `budget` steps; True if more is left. Changes nothing to be seen."""
-        return self._keyspace.tidy(budget)
+        """Frees what compaction and `restore` left and no capture holds, in about `budget` steps; True if more is left.
+
+        Changes nothing to be seen.
+        """
+        return self._keyspace.tidy(budget) or self._leftovers.free(budget)
 
     # --- applying -------------------------------------------------------------------------------
 

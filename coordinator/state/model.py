@@ -48,7 +48,7 @@ class Batch(msgspec.Struct, frozen=True, gc=False, array_like=True):
     events: tuple[Event, ...]
 
 
-class Session(msgspec.Struct, frozen=True, array_like=True):
+class Session(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """A lifetime that owns ephemeral keys."""
 
     id: int

@@ -37,7 +37,7 @@ class Failure(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="f"):
     """COMPACTED: the compacted revision; FUTURE_REVISION: the current one; SESSION_*: the session."""
 
 
-class RangeResult(msgspec.Struct, frozen=True, array_like=True, tag="r"):
+class RangeResult(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="r"):
     """Keys in ascending order, child prefixes in ascending order, and the number of matches beyond any limit."""
 
     kvs: tuple[KeyValue, ...]
@@ -53,21 +53,21 @@ class PutResult(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="p")
     prev: KeyValue | None = None
 
 
-class DeleteResult(msgspec.Struct, frozen=True, array_like=True, tag="d"):
+class DeleteResult(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="d"):
     """The number of keys deleted, and the keys if asked for."""
 
     deleted: int
     prevs: tuple[KeyValue, ...] = ()
 
 
-class TxnResult(msgspec.Struct, frozen=True, array_like=True, tag="t"):
+class TxnResult(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="t"):
     """Which branch ran and what its operations returned."""
 
     succeeded: bool
     responses: tuple[RangeResult | PutResult | DeleteResult | TxnResult, ...]
 
 
-class SessionResult(msgspec.Struct, frozen=True, array_like=True, tag="s"):
+class SessionResult(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="s"):
     """The session after opening it, or as it was when it ended."""
 
     session: Session

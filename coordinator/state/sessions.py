@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 from sortedcontainers import SortedList
@@ -10,6 +11,7 @@ from sortedcontainers import SortedList
 from coordinator.state.commands import RequestId
 from coordinator.state.model import Session
 from coordinator.state.results import Code, Failure, Result
+from coordinator.state.shelf import Shelf
 
 RESULTS_MAX = 1024
 """Results that one session keeps for requests not yet acknowledged."""
@@ -22,20 +24,30 @@ A constant and no setting, as RESULTS_MAX is: every node must refuse the same re
 _encoder = msgspec.msgpack.Encoder()
 
 
-class Requests:
+class Kept(msgspec.Struct, frozen=True, gc=False):
+    """What one numbered request came to."""
+
+    revision: int
+    """The store's after the request."""
+    result: Result
+    size_bytes: int
+    """Of the result, encoded."""
+
+
+class Requests(msgspec.Struct, gc=False):
     """What the numbered requests of one session came to.
 
-    `floor` is the lowest number whose result may still be asked for; `results` holds, by number, the revision, the
-    result and the encoded size of the result in bytes of each request at or above it that was applied; `size_bytes` is
-    the sum of those sizes. Only `keep` adds results.
+    Nothing refers back to it: the garbage collector need not look at it.
     """
 
-    __slots__ = ("floor", "results", "size_bytes")
-
-    def __init__(self, floor: int = 0) -> None:
-        self.floor = floor
-        self.results: dict[int, tuple[int, Result, int]] = {}
-        self.size_bytes = 0
+    floor: int = 0
+    """The lowest number whose result may still be asked for."""
+    results: dict[int, Kept] = msgspec.field(default_factory=dict)
+    """By number, of the requests at or above the floor that were applied. Only `keep` adds some."""
+    size_bytes: int = 0
+    """The sum of the sizes of the results."""
+    holds_taken: int = 0
+    """How many holds there had been when this was made: later ones may know it, and then it must not change."""
 
     def admit(self, request: RequestId) -> tuple[int, Result] | Failure | None:
         """Returns the stored result of a request, the Failure that refuses it, or None if it is to be applied."""
@@ -48,7 +60,7 @@ class Requests:
             )
         stored = self.results.get(request.sequence)
         if stored is not None:
-            return stored[:2]
+            return stored.revision, stored.result
         return self._refuse_if_full(request.session)
 
     def foresee(self, request: RequestId) -> Failure | None:
@@ -76,7 +88,7 @@ class Requests:
     def keep(self, sequence: int, revision: int, result: Result) -> None:
         """Adds what a request came to, which was admitted and is now applied."""
         size = len(_encoder.encode(result))
-        self.results[sequence] = (revision, result, size)
+        self.results[sequence] = Kept(revision, result, size)
         self.size_bytes += size
 
     def _acknowledge(self, below: int) -> None:
@@ -86,27 +98,52 @@ class Requests:
             for sequence in range(self.floor, below):
                 stored = self.results.pop(sequence, None)
                 if stored is not None:
-                    self.size_bytes -= stored[2]
+                    self.size_bytes -= stored.size_bytes
         else:
             self.results = {s: stored for s, stored in self.results.items() if s >= below}
-            self.size_bytes = sum(size for _, _, size in self.results.values())
+            self.size_bytes = sum(kept.size_bytes for kept in self.results.values())
         self.floor = below
 
-    def copy(self) -> Requests:
-        """Returns a copy that later requests leave alone."""
-        copy = Requests(self.floor)
-        copy.results = self.results.copy()
-        copy.size_bytes = self.size_bytes
-        return copy
+    def copy(self, holds_taken: int) -> Requests:
+        """Returns a copy that may change."""
+        return Requests(self.floor, self.results.copy(), self.size_bytes, holds_taken)
+
+
+class HeldSessions:
+    """The sessions at one moment, until they are released."""
+
+    def __init__(
+        self, sessions: Shelf[int, Session], requests: Shelf[int, Requests], page_max: int
+    ) -> None:
+        self._shelves = (sessions, requests)
+        self._sessions, self._requests = sessions.hold(), requests.hold()
+        self._page_max = page_max
+
+    def release(self) -> None:
+        sessions, requests = self._shelves
+        sessions.release(self._sessions)
+        requests.release(self._requests)
+
+    def sessions(self) -> Iterator[list[tuple[Session, int]]]:
+        """Yields the sessions, ascending, with the floors of their requests, in pages."""
+        for page in self._sessions.pages(self._page_max):
+            yield [(session, self._floor(id)) for id, session in page]
+
+    def requests(self) -> Iterator[list[tuple[int, Requests]]]:
+        """Yields the requests by session, ascending, in pages. They never change any more."""
+        return self._requests.pages(self._page_max)
+
+    def _floor(self, id: int) -> int:
+        requests = self._requests.get(id)
+        return 0 if requests is None else requests.floor
 
 
 class Sessions:
     """The open sessions by id."""
 
     def __init__(self) -> None:
-        self._sessions: dict[int, Session] = {}
-        self._ids: SortedList = SortedList()
-        self._requests: dict[int, Requests] = {}  # of sessions that ever numbered a request
+        self._sessions: Shelf[int, Session] = Shelf()
+        self._requests: Shelf[int, Requests] = Shelf()  # of sessions that ever numbered a request
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -119,25 +156,31 @@ class Sessions:
 
     def above(self, id: int) -> Iterator[Session]:
         """Yields the sessions with a greater id, ascending. None may open or end meanwhile."""
-        return map(self._sessions.__getitem__, self._ids.irange(id, None, (False, False)))
+        return self._sessions.above(id)
 
     def open(self, session: Session) -> None:
         assert session.id not in self._sessions
-        self._sessions[session.id] = session
-        self._ids.add(session.id)
+        self._sessions.set(session.id, session)
 
     def end(self, id: int) -> Session:
         """Removes an open session, and with it the results of its requests."""
-        self._requests.pop(id, None)
-        self._ids.remove(id)
-        return self._sessions.pop(id)
+        self._requests.remove(id)
+        session = self._sessions.remove(id)
+        assert session is not None
+        return session
 
     def requests(self, id: int) -> Requests:
-        """Returns the requests of an open session, for the caller to add to."""
+        """Returns the requests of an open session, for the caller to add to at once."""
         assert id in self._sessions
         requests = self._requests.get(id)
+        holds_taken = self._requests.holds_taken
         if requests is None:
-            requests = self._requests[id] = Requests()
+            requests = Requests(holds_taken=holds_taken)
+        elif requests.holds_taken != holds_taken:
+            requests = requests.copy(holds_taken)
+        else:
+            return requests
+        self._requests.set(id, requests)
         return requests
 
     def foresee(self, request: RequestId) -> Failure | None:
@@ -145,13 +188,11 @@ class Sessions:
         requests = self._requests.get(request.session)
         return None if requests is None else requests.foresee(request)
 
-    def copy(self) -> list[tuple[Session, Requests]]:
-        """Returns all sessions in ascending order, in copies that later changes leave alone."""
-        nothing = Requests()
-        return [
-            (
-                session,
-                self._requests[session.id].copy() if session.id in self._requests else nothing,
-            )
-            for session in map(self._sessions.__getitem__, self._ids)
-        ]
+    def hold(self, page_max: int) -> HeldSessions:
+        """Returns all sessions as they are now; they are read in pages of so many, and released."""
+        return HeldSessions(self._sessions, self._requests, page_max)
+
+    def containers(self) -> Iterator[dict[Any, Any] | SortedList]:
+        """Yields all that takes memory in proportion to the content, for whoever empties sessions out of use."""
+        yield from self._sessions.containers()
+        yield from self._requests.containers()

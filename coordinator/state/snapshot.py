@@ -5,38 +5,35 @@
     body    = msgpack [section, [record, …]]
 
 Sections come in the order of `Section`, each in as many frames as it takes. Where slices of the stream begin and end
-has no meaning. Keys are written as they were at the base revision (that of the last compaction), followed by what
-changed since, so that history comes back with them. Whatever follows from something else is not written: a change has
+has no meaning. `capture.py` writes it; here it is read.
+
+Keys are written as they were at the base revision (that of the last compaction), followed by what changed since, so
+that history comes back with them. Whatever follows from something else is not written: a change has
 no previous key, and a key that changed no counters.
 
-Equal states give equal bytes, whatever they went through to become so; the digest is a hash of the stream.
+Equal states give equal bytes, whatever they went through to become so.
 """
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Iterator
-from heapq import merge
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
-import xxhash
 
 from coordinator.errors import DamageError
 from coordinator.state.keyspace import FIRST_REVISION, Keyspace
-from coordinator.state.model import Batch, Cause, Event, KeyValue, Session
+from coordinator.state.model import Cause, Event, KeyValue, Session
 from coordinator.state.results import Result
 from coordinator.state.sessions import RESULTS_MAX, Sessions
 from coordinator.state.transaction import SEQUENCE_MAX
 
 MAGIC = b"CSTATE"
 FORMAT_VERSION = 1
-SLICE_SIZE_BYTES_MAX = 256 * 1024
 FRAME_RECORDS_MAX = 1000
 FRAME_SIZE_BYTES = 64 * 1024
 """A frame closes at this size, or holds one larger record."""
-
-Record = TypeVar("Record")
 
 
 class Section(enum.IntEnum):
@@ -101,102 +98,6 @@ class End(msgspec.Struct, frozen=True, array_like=True):
     changes: int
 
 
-class Capture:
-    """The state at one moment, held still while the machine goes on. `encode` may run on any thread."""
-
-    def __init__(self, keyspace: Keyspace, sessions: Sessions, cluster_id: int, term: int) -> None:
-        self._head = Head(keyspace.revision, keyspace.compacted_revision, cluster_id, term)
-        self._sessions = sessions.copy()
-        self._counters = keyspace.counters.copy()
-        self._index, self._live = keyspace.copy_live()
-        self._history = keyspace.copy_history()
-
-    def encode(self) -> Iterator[bytes]:
-        """Yields the stream in slices of at most SLICE_SIZE_BYTES_MAX."""
-        gathered = bytearray(MAGIC) + bytes((FORMAT_VERSION,))
-        for frame in self._frames():
-            gathered += len(frame).to_bytes(4, "big")
-            gathered += frame
-            while len(gathered) >= SLICE_SIZE_BYTES_MAX:
-                yield bytes(gathered[:SLICE_SIZE_BYTES_MAX])
-                del gathered[:SLICE_SIZE_BYTES_MAX]
-        if gathered:
-            yield bytes(gathered)
-
-    def digest(self) -> str:
-        """Returns a hash of the stream: xxh3, 128 bits, in hexadecimal."""
-        hasher = xxhash.xxh3_128()
-        for piece in self.encode():
-            hasher.update(piece)
-        return hasher.hexdigest()
-
-    def _frames(self) -> Iterator[bytes]:
-        encoder = msgspec.msgpack.Encoder()
-        counts = []
-        for section, records in (
-            (Section.HEAD, iter((self._head,))),
-            (
-                Section.SESSIONS,
-                (SessionRecord(s, requests.floor) for s, requests in self._sessions),
-            ),
-            (Section.RESULTS, self._results()),
-            (Section.COUNTERS, map(CounterRecord, *self._sorted_counters())),
-            (Section.KEYS, self._keys()),
-            (Section.CHANGES, map(_changes_of, self._history)),
-        ):
-            count = 0
-            for records_of_frame in _gather(map(encoder.encode, records)):
-                count += len(records_of_frame)
-                yield encoder.encode((section, records_of_frame))
-            counts.append(count)
-        yield encoder.encode((Section.END, (End(*counts[1:]),)))
-
-    def _results(self) -> Iterator[ResultRecord]:
-        for session, requests in self._sessions:
-            for sequence, (revision, result, _) in sorted(
-                requests.results.items(), key=lambda item: item[0]
-            ):
-                yield ResultRecord(session.id, sequence, revision, result)
-
-    def _sorted_counters(self) -> tuple[list[bytes], list[int]]:
-        parents = sorted(self._counters)
-        return parents, [self._counters[parent] for parent in parents]
-
-    def _keys(self) -> Iterator[KeyValue]:
-        """Yields the keys as they were at the base revision: as they are, but for those that changed since."""
-        changed: dict[bytes, KeyValue | None] = {}
-        for batch in self._history:
-            for event in batch.events:
-                changed.setdefault(event.key, event.prev)
-        departed = sorted(key for key in changed if key not in self._live)
-        for key in merge(self._index, departed):
-            kv = changed[key] if key in changed else self._live[key]
-            if kv is not None:
-                yield kv
-
-
-def _gather(records: Iterator[bytes]) -> Iterator[list[msgspec.Raw]]:
-    gathered: list[msgspec.Raw] = []
-    size = 0
-    for record in records:
-        gathered.append(msgspec.Raw(record))
-        size += len(record)
-        if size >= FRAME_SIZE_BYTES or len(gathered) >= FRAME_RECORDS_MAX:
-            yield gathered
-            gathered, size = [], 0
-    if gathered:
-        yield gathered
-
-
-def _changes_of(batch: Batch) -> tuple[Change, ...]:
-    return tuple(
-        Change(event.key, None, event.cause)
-        if event.kv is None
-        else Change(event.key, event.kv.value, event.kv.session)
-        for event in batch.events
-    )
-
-
 # --- the way back -------------------------------------------------------------------------------
 
 _frame_decoder = msgspec.msgpack.Decoder(tuple[Section, msgspec.Raw])
@@ -211,8 +112,21 @@ _RECORDS: dict[Section, msgspec.msgpack.Decoder[Any]] = {
 }
 
 
-def restore(slices: Iterable[bytes]) -> tuple[Head, Keyspace, Sessions]:
-    """Returns the state that a stream holds; raises DamageError if it is not what `Capture.encode` yields."""
+class Prepared:
+    """A whole state, built beside the present one, that waits to take its place."""
+
+    def __init__(self, head: Head, keyspace: Keyspace, sessions: Sessions) -> None:
+        self._parts: tuple[Head, Keyspace, Sessions] | None = (head, keyspace, sessions)
+
+    def take(self) -> tuple[Head, Keyspace, Sessions]:
+        """Hands the parts over, once: two machines must not share them."""
+        assert self._parts is not None, "this state is in use"
+        parts, self._parts = self._parts, None
+        return parts
+
+
+def prepare(slices: Iterable[bytes]) -> Prepared:
+    """Returns the state that a stream holds; raises DamageError if it is not what a capture reads."""
     try:
         records = _Records(slices)
         heads = list(records.of(Section.HEAD))
@@ -276,7 +190,7 @@ class _Restoration:
             max(head.compacted_revision, FIRST_REVISION), head.compacted_revision
         )
 
-    def run(self, records: _Records) -> tuple[Head, Keyspace, Sessions]:
+    def run(self, records: _Records) -> Prepared:
         counts = (
             self._take_sessions(records.of(Section.SESSIONS)),
             self._take_results(records.of(Section.RESULTS)),
@@ -289,7 +203,7 @@ class _Restoration:
         _require(self._keyspace.revision == self._head.revision, "its history has a gap")
         for owner in self._keyspace.owners():
             _require(owner in self._sessions, "a key's session is not there")
-        return self._head, self._keyspace, self._sessions
+        return Prepared(self._head, self._keyspace, self._sessions)
 
     def _take_sessions(self, records: Iterator[SessionRecord]) -> int:
         count = last = 0
@@ -322,10 +236,10 @@ class _Restoration:
         counters = self._keyspace.counters
         last = b""
         for record in records:
-            _require(record.parent > last or not counters, "its counters are out of order")
+            _require(record.parent > last or not len(counters), "its counters are out of order")
             _require(0 < record.number <= SEQUENCE_MAX + 1, "a counter is out of bounds")
             last = record.parent
-            counters[last] = record.number
+            counters.set(last, record.number)
         return len(counters)
 
     def _take_keys(self, records: Iterator[KeyValue]) -> int:

@@ -77,8 +77,8 @@ class Transaction:
         """Makes the changes; None if there are none."""
         if not self._changes:
             return None
-        if self._counters:
-            self._keyspace.counters.update(self._counters)
+        for parent, number in self._counters.items():
+            self._keyspace.counters.set(parent, number)
         return self._keyspace.commit(tuple(self._changes.values()))
 
     # --- the view -----------------------------------------------------------------------------
@@ -140,7 +140,7 @@ class Transaction:
         parent = parent_of(stem)
         number = self._counters.get(parent)
         if number is None:
-            number = self._keyspace.counters.get(parent, 0)
+            number = self._keyspace.counters.get(parent) or 0
         while number <= SEQUENCE_MAX:
             key = b"%s%010d" % (stem, number)
             number += 1

@@ -95,7 +95,7 @@ def test_results_of_a_session_are_bounded(machine: StateMachine) -> None:
     assert sum(map(len, machine.capture().encode())) < 12_000_000
     # A member that starts from a snapshot refuses the same requests.
     other = StateMachine()
-    other.restore(machine.capture().encode())
+    other.restore(StateMachine.prepare(machine.capture().encode()))
     put = Write(Put(b"z", b""), RequestId(2, 10))
     for each in (machine, other):
         ((_, result),) = do(each, put)

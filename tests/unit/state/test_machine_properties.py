@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import msgspec
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from coordinator.state import commands, sessions, transaction
@@ -25,20 +23,17 @@ from coordinator.state.model import Batch
 from coordinator.state.results import Applied, Code, Failure, Result
 from coordinator.state.view import size_of
 from tests.unit.state.oracle import Oracle
-from tests.unit.state.workload import PROLOGUE, Workload, bundle, command_lists, ranges
-
-seeds = st.integers(0, 2**32)
-lengths = st.integers(15, 80)
-
-
-def examples(count: int) -> settings:
-    return settings(
-        max_examples=count,
-        deadline=None,
-        print_blob=True,
-        suppress_health_check=[HealthCheck.too_slow],
-    )
-
+from tests.unit.state.workload import (
+    PROLOGUE,
+    Workload,
+    bundle,
+    command_lists,
+    entries,
+    examples,
+    lengths,
+    ranges,
+    seeds,
+)
 
 # --- how to compare ---------------------------------------------------------------------------
 
@@ -93,7 +88,7 @@ def assert_same(machine: StateMachine, oracle: Oracle) -> None:
 def restored(machine: StateMachine) -> StateMachine:
     other = StateMachine()
     other.apply(bundle([Write(Put(b"junk", b"to be replaced"))]))
-    other.restore(machine.capture().encode())
+    other.restore(StateMachine.prepare(machine.capture().encode()))
     return other
 
 
@@ -143,17 +138,6 @@ def test_machine_stays_the_oracle(seed: int, length: int) -> None:
     assert_same(machine, oracle)
 
 
-def entries(seed: int, length: int) -> Iterator[bytes]:
-    """Entries that fit a machine which applies each before the next is drawn."""
-    workload, machine = Workload(seed), StateMachine()
-    yield bundle(PROLOGUE)
-    machine.apply(bundle(PROLOGUE))
-    for _ in range(length):
-        entry = bundle(workload.commands(machine.revision))
-        machine.apply(entry)
-        yield entry
-
-
 @examples(80)
 @given(seeds, lengths, st.integers(0, 60))
 def test_restart_and_tidiness_are_not_seen(seed: int, length: int, cut: int) -> None:
@@ -185,19 +169,6 @@ def check_restart_and_tidiness(seed: int, length: int, cut: int) -> None:
         pass
     assert whole.digest() == parted.digest()
     assert list(whole.capture().encode()) == list(restored(parted).capture().encode())
-
-
-@examples(50)
-@given(seeds, lengths, st.integers(0, 60))
-def test_capture_holds_still(seed: int, length: int, cut: int) -> None:
-    machine = StateMachine()
-    capture, digest = machine.capture(), machine.digest()
-    for index, entry in enumerate(entries(seed, length)):
-        if index == cut:
-            capture, digest = machine.capture(), machine.digest()
-        machine.apply(entry)
-        machine.tidy(5)
-    assert capture.digest() == digest
 
 
 def assert_applied_equal(one: Applied, other: Applied) -> None:

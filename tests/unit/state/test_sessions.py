@@ -125,13 +125,34 @@ def test_requests_end_with_their_session() -> None:
     assert sessions.requests(1).admit(RequestId(1, 1)) is None
 
 
-def test_copy_is_left_alone() -> None:
+def test_hold_is_left_alone() -> None:
+    sessions = Sessions()
+    for id in (2, 1):
+        sessions.open(session(id))
+        sessions.requests(id).keep(1, 1, Done())
+    first = sessions.hold(1)
+    sessions.requests(1).admit(RequestId(1, 9, 9))
+    second = sessions.hold(1)
+    sessions.requests(1).keep(9, 9, Done())
+    sessions.end(2)
+    sessions.open(session(3))
+    for held, floor, results in ((first, 0, [1]), (second, 9, [])):
+        pages = list(held.sessions())
+        assert [entry for page in pages for entry in page] == [(session(1), floor), (session(2), 0)]
+        kept = dict(entry for page in held.requests() for entry in page)
+        assert list(kept) == [1, 2]
+        assert (kept[1].floor, list(kept[1].results)) == (floor, results)
+        assert bool(kept[1].size_bytes) is bool(results)
+        assert list(kept[2].results) == [1]
+        held.release()
+    assert (sessions.requests(1).floor, list(sessions.requests(1).results)) == (9, [9])
+
+
+def test_requests_are_copied_once_for_a_hold() -> None:
     sessions = Sessions()
     sessions.open(session(1))
-    sessions.requests(1).keep(1, 1, Done())
-    copy = sessions.copy()
-    sessions.requests(1).admit(RequestId(1, 9, 9))
-    sessions.open(session(2))
-    ((only, requests),) = copy
-    assert (only.id, requests.floor, list(requests.results)) == (1, 0, [1])
-    assert requests.size_bytes > 0 == sessions.requests(1).size_bytes
+    before = sessions.requests(1)
+    sessions.hold(1)
+    after = sessions.requests(1)
+    assert after is not before
+    assert sessions.requests(1) is after

