@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from coordinator import __version__
 from coordinator.api import render
 from coordinator.api.membership import MembershipMethods, member_message
@@ -50,7 +48,7 @@ class ClusterService:
         # Taken before the await: everything in the reply is of one applied index.
         described = self._describe(status, leader[0] if leader else "")
         if request.digest:
-            described.digest = await asyncio.to_thread(state.capture().digest)
+            described.digest = state.digest()
         return described
 
     def _describe(self, status: ConsensusStatus, leader_name: str) -> cluster_pb2.StatusResponse:

@@ -18,22 +18,21 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from heapq import merge
 from itertools import islice
-from operator import attrgetter
 from typing import Any
 
 from sortedcontainers import SortedList
 
+from coordinator.state.history import History
 from coordinator.state.model import Batch, Event, KeyValue
+from coordinator.state.past import Past, count_within, mod_revision
 from coordinator.state.results import Code, Failure
 from coordinator.state.shelf import Shelf
+from coordinator.state.tally import RECORD_OVERHEAD_BYTES, hash_of, size_of_key, weigh
 from coordinator.state.view import View
 
 FIRST_REVISION = 1
 """Of the empty store."""
-
-_mod_revision = attrgetter("mod_revision")
 
 
 def parent_of(key: bytes) -> bytes:
@@ -48,15 +47,16 @@ class Keyspace:
         self.revision = base_revision
         self.compacted_revision = compacted_revision
         self.counters: Shelf[bytes, int] = Shelf()
-        """The next sequence number of each parent that one was ever counted for; none is ever removed."""
+        """The next sequence number of each parent that one was ever counted for; none is removed. See `count_on`."""
+        self.hash_of_keys = self.hash_of_counters = 0
+        self._size = 0  # of live keys and counters
         self._live: dict[bytes, KeyValue] = {}
         self._index: SortedList = SortedList()  # the keys of _live, ascending
         self._versions: dict[bytes, list[KeyValue]] = {}  # ascending; a tombstone has version 0
         self._departed: SortedList = SortedList()  # keys of _versions that are not live, ascending
         self._owned: dict[int, set[bytes]] = {}  # live keys by session, of sessions that own any
-        self._history: list[Batch] = []  # revisions are consecutive
-        self._history_first = base_revision + 1  # of _history[0], were there one
-        self._tidied = 0  # events of _history[0] that tidy has seen
+        self._history = History(base_revision + 1)
+        self._tidied = 0  # events of the first batch of history that tidy has seen
         self._pins: list[int] = []  # revisions that someone still reads, compacted or not
 
     # --- the view -----------------------------------------------------------------------------
@@ -71,7 +71,7 @@ class Keyspace:
         return map(self._live.__getitem__, self._index.irange(low, high, (True, False)))
 
     def count(self, low: bytes, high: bytes | None) -> int:
-        return _count(self._index, low, high)
+        return count_within(self._index, low, high)
 
     def at(self, revision: int) -> View | Failure:
         """Returns the keys at a revision (0: now), or a Failure if history does not hold it."""
@@ -134,8 +134,7 @@ class Keyspace:
             return Failure(
                 Code.COMPACTED, "the revision was compacted", value=self.compacted_revision
             )
-        start = max(first_revision - self._history_first, 0)
-        return self._history[start : start + limit]
+        return self._history.slice(max(first_revision, self._history.first_revision), limit)
 
     def commit(self, events: tuple[Event, ...]) -> Batch:
         """Makes changes, at least one and no key twice, under the next revision.
@@ -143,14 +142,53 @@ class Keyspace:
         Each event's `prev` is the key as it is, and its `kv` already bears the new revision.
         """
         self.revision += 1
-        for event in events:
+        hash = size = 0
+        for place, event in enumerate(events):
             if event.kv is None:
                 self._delete(event)
             else:
                 self._put(event, event.kv)
+            keys_hash, keys_size, history_hash, history_size = weigh(self.revision, place, event)
+            self.hash_of_keys += keys_hash
+            self._size += keys_size
+            hash += history_hash
+            size += history_size
         batch = Batch(self.revision, events)
-        self._history.append(batch)
+        self._history.add(batch, hash, size)
         return batch
+
+    def count_on(self, parent: bytes, number: int) -> None:
+        """Sets the next sequence number of a parent."""
+        old = self.counters.get(parent)
+        if old is None:
+            self._size += len(parent) + RECORD_OVERHEAD_BYTES
+        else:
+            self.hash_of_counters -= hash_of((parent, old))
+        self.hash_of_counters += hash_of((parent, number))
+        self.counters.set(parent, number)
+
+    @property
+    def hash_of_history(self) -> int:
+        """The sum of the hashes of all revisions since compaction."""
+        return self._history.hash_since(self.base_revision)
+
+    @property
+    def history_size_bytes(self) -> int:
+        """Of all revisions since compaction, with the old versions they left."""
+        return self._history.size_since(self.base_revision)
+
+    @property
+    def size_bytes(self) -> int:
+        """Of keys, history and counters."""
+        return self._size + self.history_size_bytes
+
+    def revision_to_compact(self, revisions_max: int, size_bytes_max: int) -> int | None:
+        """Returns the least revision to compact to so that history is within bounds; None if it is."""
+        revision = max(
+            self.revision - revisions_max,
+            min(self._history.least_since(size_bytes_max), self.revision),
+        )
+        return revision if revision > self.base_revision else None
 
     def _put(self, event: Event, kv: KeyValue) -> None:
         key, prev = event.key, event.prev
@@ -216,15 +254,15 @@ class Keyspace:
     @property
     def untidy(self) -> bool:
         """Whether `tidy` has something to do."""
-        return self._horizon >= self._history_first
+        return self._horizon >= self._history.first_revision
 
     def tidy(self, budget: int) -> bool:
         """Frees what compaction left and no pin holds, looking at up to `budget` events; True if more is left."""
         horizon = self._horizon
-        stale = horizon + 1 - self._history_first
+        stale = horizon + 1 - self._history.first_revision
         done = 0
         while done < stale and budget > 0:
-            events = self._history[done].events
+            events = self._history.batches[done].events
             stop = min(self._tidied + budget, len(events))
             for event in events[self._tidied : stop]:
                 self._forget(event.key, horizon)
@@ -234,8 +272,7 @@ class Keyspace:
                 self._tidied = 0
                 done += 1
         if done:
-            del self._history[:done]
-            self._history_first += done
+            self._history.free(done)
         return done < stale
 
     def _forget(self, key: bytes, horizon: int) -> None:
@@ -247,7 +284,7 @@ class Keyspace:
         if live is not None and live.mod_revision <= horizon:
             del self._versions[key]
             return
-        index = bisect_right(versions, horizon, key=_mod_revision) - 1
+        index = bisect_right(versions, horizon, key=mod_revision) - 1
         if index >= 0 and not versions[index].version:
             index += 1
         if index > 0:
@@ -302,9 +339,7 @@ class Keyspace:
 
     def recall(self, revision: int, limit: int) -> list[Batch]:
         """Returns at most `limit` batches from a revision on that is kept, or pinned though compacted."""
-        start = revision - self._history_first
-        assert start >= 0
-        return self._history[start : start + limit]
+        return self._history.slice(revision, limit)
 
     def load(self, kvs: Sequence[KeyValue]) -> None:
         """Fills an empty key space with the keys at its base revision, in ascending order."""
@@ -312,72 +347,17 @@ class Keyspace:
         self._index.update(kv.key for kv in kvs)
         for kv in kvs:
             self._live[kv.key] = kv
+            self.hash_of_keys += hash_of(kv)
+            self._size += size_of_key(kv)
             if kv.session:
                 self._owned.setdefault(kv.session, set()).add(kv.key)
 
     def containers(self) -> Iterator[dict[Any, Any] | list[Any] | SortedList]:
         """Yields all that takes memory in proportion to the content, for whoever empties a key space out of use."""
         yield from (self._live, self._index, self._versions, self._departed, self._owned)
-        yield self._history
+        yield from self._history.containers()
         yield from self.counters.containers()
 
     def owners(self) -> Iterator[int]:
         """Yields the sessions that own keys, in no particular order."""
         return iter(self._owned)
-
-
-class Past:
-    """The keys of a key space as they were at a revision that history holds."""
-
-    def __init__(self, keyspace: Keyspace, revision: int) -> None:
-        self._keyspace = keyspace
-        self._revision = revision
-
-    def get(self, key: bytes) -> KeyValue | None:
-        live = self._keyspace._live.get(key)
-        if live is not None and live.mod_revision <= self._revision:
-            return live
-        versions = self._keyspace._versions.get(key)
-        if versions is None:
-            return None
-        index = bisect_right(versions, self._revision, key=_mod_revision) - 1
-        return versions[index] if index >= 0 and versions[index].version else None
-
-    def scan(self, low: bytes, high: bytes | None) -> Iterator[KeyValue]:
-        keyspace = self._keyspace
-        present = keyspace._index.irange(low, high, (True, False))
-        departed = keyspace._departed.irange(low, high, (True, False))
-        for key in merge(present, departed):
-            kv = self.get(key)
-            if kv is not None:
-                yield kv
-
-    def count(self, low: bytes, high: bytes | None) -> int:
-        """Counts by the changes since, or by the keys within the bounds, whichever are fewer."""
-        keyspace = self._keyspace
-        now = keyspace.count(low, high)
-        changes_max = now + _count(keyspace._departed, low, high)
-        if keyspace.revision - self._revision > changes_max:
-            return sum(1 for _ in self.scan(low, high))
-        seen: set[bytes] = set()
-        start = self._revision + 1 - keyspace._history_first
-        # By index: a slice would copy what may be all of history.
-        for position in range(start, len(keyspace._history)):
-            events = keyspace._history[position].events
-            changes_max -= len(events)
-            if changes_max < 0:
-                return sum(1 for _ in self.scan(low, high))
-            for event in events:
-                key = event.key
-                if key in seen or key < low or (high is not None and key >= high):
-                    continue
-                seen.add(key)
-                now += (event.prev is not None) - (key in keyspace._live)
-        return now
-
-
-def _count(keys: SortedList, low: bytes, high: bytes | None) -> int:
-    if not low and high is None:
-        return len(keys)
-    stop = len(keys) if high is None else keys.bisect_left(high)
-    return max(stop - int(keys.bisect_left(low)), 0)

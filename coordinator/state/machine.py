@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
-import xxhash
 
 from coordinator.state import commands, snapshot
 from coordinator.state.capture import Capture
@@ -39,8 +38,10 @@ from coordinator.state.results import (
     SessionResult,
     TxnResult,
 )
+from coordinator.state.scrub import Scrub
 from coordinator.state.sessions import Sessions
 from coordinator.state.snapshot import Prepared
+from coordinator.state.tally import Tally
 from coordinator.state.transaction import UNDECODABLE, Transaction, nests_too_deep
 from coordinator.state.view import read_range
 
@@ -102,6 +103,23 @@ class StateMachine:
     def history_size(self) -> int:
         """Revisions kept."""
         return self._keyspace.history_size
+
+    @property
+    def history_size_bytes(self) -> int:
+        """Of the revisions kept, with the old versions of keys; see `tally`."""
+        return self._keyspace.history_size_bytes
+
+    @property
+    def size_bytes(self) -> int:
+        """Of the whole; see `tally`. The same on every member, whatever it has tidied up."""
+        return self._keyspace.size_bytes + self._sessions.size_bytes
+
+    def revision_to_compact(self, revisions_max: int, size_bytes_max: int) -> int | None:
+        """Returns the least revision to compact to so that history has at most so many revisions and bytes.
+
+        None if it has. Costs a bisection.
+        """
+        return self._keyspace.revision_to_compact(revisions_max, size_bytes_max)
 
     # --- reading --------------------------------------------------------------------------------
 
@@ -178,8 +196,25 @@ class StateMachine:
         self._cluster_id, self._leader_term = head.cluster_id, head.leader_term
 
     def digest(self) -> str:
-        """Returns a hash of the state, equal for equal states: xxh3, 128 bits, in hexadecimal."""
-        return xxhash.xxh3_128_hexdigest(b"".join(self.capture().encode()))
+        """Returns a hash of the state, equal for equal states: 128 bits, in hexadecimal. Takes some microseconds."""
+        return self._tally().digest(
+            self.revision, self.compacted_revision, self._cluster_id, self._leader_term
+        )
+
+    def scrub(self) -> Scrub:
+        """Returns what checks, step by step, that the content of memory is what the digest says."""
+        return Scrub(self._hold(), self._tally())
+
+    def _tally(self) -> Tally:
+        keyspace, sessions = self._keyspace, self._sessions
+        return Tally(
+            keyspace.hash_of_keys,
+            keyspace.hash_of_history,
+            sessions.hash_of_sessions,
+            sessions.hash_of_results,
+            keyspace.hash_of_counters,
+            self.size_bytes,
+        )
 
     @property
     def untidy(self) -> bool:
@@ -233,14 +268,13 @@ class StateMachine:
                 "the session that numbered the request does not exist",
                 value=request.session,
             )
-        requests = self._sessions.requests(request.session)
-        stored = requests.admit(request)
+        stored = self._sessions.admit(request)
         if isinstance(stored, Failure):
             return self._keyspace.revision, stored
         if stored is not None:
             return stored
         result = self._change(command)
-        requests.keep(request.sequence, self._keyspace.revision, result)
+        self._sessions.keep(request.session, request.sequence, self._keyspace.revision, result)
         return self._keyspace.revision, result
 
     def _change(self, command: Command) -> Result:

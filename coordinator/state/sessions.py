@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -12,6 +12,13 @@ from coordinator.state.commands import RequestId
 from coordinator.state.model import Session
 from coordinator.state.results import Code, Failure, Result
 from coordinator.state.shelf import Shelf
+from coordinator.state.tally import (
+    RECORD_OVERHEAD_BYTES,
+    encode,
+    hash_of,
+    hash_of_floor,
+    hash_of_result,
+)
 
 RESULTS_MAX = 1024
 """Results that one session keeps for requests not yet acknowledged."""
@@ -20,8 +27,6 @@ RESULTS_SIZE_BYTES_MAX = 4 * 1024 * 1024
 
 A constant and no setting, as RESULTS_MAX is: every node must refuse the same requests.
 """
-
-_encoder = msgspec.msgpack.Encoder()
 
 
 class Kept(msgspec.Struct, frozen=True, gc=False):
@@ -32,6 +37,7 @@ class Kept(msgspec.Struct, frozen=True, gc=False):
     result: Result
     size_bytes: int
     """Of the result, encoded."""
+    hash: int
 
 
 class Requests(msgspec.Struct, gc=False):
@@ -51,7 +57,6 @@ class Requests(msgspec.Struct, gc=False):
 
     def admit(self, request: RequestId) -> tuple[int, Result] | Failure | None:
         """Returns the stored result of a request, the Failure that refuses it, or None if it is to be applied."""
-        self._acknowledge(request.acknowledged_below)
         if request.sequence < self.floor:
             return Failure(
                 Code.REQUEST_FORGOTTEN,
@@ -85,28 +90,36 @@ class Requests(msgspec.Struct, gc=False):
             )
         return None
 
-    def keep(self, sequence: int, revision: int, result: Result) -> None:
-        """Adds what a request came to, which was admitted and is now applied."""
-        size = len(_encoder.encode(result))
-        self.results[sequence] = Kept(revision, result, size)
-        self.size_bytes += size
+    def keep(self, session: int, sequence: int, revision: int, result: Result) -> Kept:
+        """Adds and returns what a request came to, which was admitted and is now applied."""
+        encoded = encode(result)
+        hash = hash_of_result(session, sequence, revision, encoded)
+        kept = self.results[sequence] = Kept(revision, result, len(encoded), hash)
+        self.size_bytes += len(encoded)
+        return kept
 
-    def _acknowledge(self, below: int) -> None:
-        if below <= self.floor:
-            return
+    def acknowledge(self, below: int) -> list[Kept]:
+        """Forgets what requests below a number came to, which is above the floor; returns it."""
         if below - self.floor <= len(self.results):
-            for sequence in range(self.floor, below):
-                stored = self.results.pop(sequence, None)
-                if stored is not None:
-                    self.size_bytes -= stored.size_bytes
+            sequences = [s for s in range(self.floor, below) if s in self.results]
         else:
-            self.results = {s: stored for s, stored in self.results.items() if s >= below}
-            self.size_bytes = sum(kept.size_bytes for kept in self.results.values())
+            sequences = [s for s in self.results if s < below]
+        gone = [self.results.pop(sequence) for sequence in sequences]
+        for kept in gone:
+            self.size_bytes -= kept.size_bytes
         self.floor = below
+        return gone
 
     def copy(self, holds_taken: int) -> Requests:
         """Returns a copy that may change."""
         return Requests(self.floor, self.results.copy(), self.size_bytes, holds_taken)
+
+
+_NO_REQUESTS = Requests()
+
+
+def size_of_session(session: Session) -> int:
+    return len(encode(session)) + RECORD_OVERHEAD_BYTES
 
 
 class HeldSessions:
@@ -144,6 +157,9 @@ class Sessions:
     def __init__(self) -> None:
         self._sessions: Shelf[int, Session] = Shelf()
         self._requests: Shelf[int, Requests] = Shelf()  # of sessions that ever numbered a request
+        self.hash_of_sessions = self.hash_of_results = 0
+        self.size_bytes = 0
+        """Of sessions and results."""
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -161,25 +177,61 @@ class Sessions:
     def open(self, session: Session) -> None:
         assert session.id not in self._sessions
         self._sessions.set(session.id, session)
+        self.hash_of_sessions += hash_of(session)
+        self.size_bytes += size_of_session(session)
 
     def end(self, id: int) -> Session:
         """Removes an open session, and with it the results of its requests."""
-        self._requests.remove(id)
-        session = self._sessions.remove(id)
+        requests, session = self._requests.remove(id), self._sessions.remove(id)
         assert session is not None
+        self.hash_of_sessions -= hash_of(session)
+        self.size_bytes -= size_of_session(session)
+        if requests is not None:
+            self._forget(requests.results.values())
+            self.hash_of_results -= hash_of_floor(id, requests.floor)
         return session
 
-    def requests(self, id: int) -> Requests:
-        """Returns the requests of an open session, for the caller to add to at once."""
-        assert id in self._sessions
+    def requests(self, id: int) -> Requests | None:
+        """Returns the requests of an open session, not to be changed; None if it never numbered any."""
+        return self._requests.get(id)
+
+    def admit(self, request: RequestId) -> tuple[int, Result] | Failure | None:
+        """Returns the stored result of a request, the Failure that refuses it, or None if it is to be applied.
+
+        Its session is open. What the request acknowledges is forgotten first.
+        """
+        if request.acknowledged_below > 0:
+            self.acknowledge(request.session, request.acknowledged_below)
+        requests = self._requests.get(request.session)
+        return (_NO_REQUESTS if requests is None else requests).admit(request)
+
+    def acknowledge(self, id: int, below: int) -> None:
+        """Forgets what requests of an open session below a number came to."""
+        requests = self._requests.get(id)
+        floor = 0 if requests is None else requests.floor
+        if below > floor:
+            self._forget(self._changeable(id).acknowledge(below))
+            self.hash_of_results += hash_of_floor(id, below - floor)
+
+    def _forget(self, gone: Iterable[Kept]) -> None:
+        for kept in gone:
+            self.hash_of_results -= kept.hash
+            self.size_bytes -= kept.size_bytes + RECORD_OVERHEAD_BYTES
+
+    def keep(self, id: int, sequence: int, revision: int, result: Result) -> None:
+        """Adds what a request of an open session came to, which was admitted and is now applied."""
+        kept = self._changeable(id).keep(id, sequence, revision, result)
+        self.hash_of_results += kept.hash
+        self.size_bytes += kept.size_bytes + RECORD_OVERHEAD_BYTES
+
+    def _changeable(self, id: int) -> Requests:
+        """Returns the requests of an open session, to be changed: no hold knows them."""
         requests = self._requests.get(id)
         holds_taken = self._requests.holds_taken
-        if requests is None:
-            requests = Requests(holds_taken=holds_taken)
-        elif requests.holds_taken != holds_taken:
-            requests = requests.copy(holds_taken)
-        else:
+        if requests is not None and requests.holds_taken == holds_taken:
             return requests
+        assert id in self._sessions
+        requests = (requests or _NO_REQUESTS).copy(holds_taken)
         self._requests.set(id, requests)
         return requests
 

@@ -213,23 +213,25 @@ class _Restoration:
             last = record.session.id
             count += 1
             self._sessions.open(record.session)
-            if record.floor:
-                self._sessions.requests(last).floor = record.floor
+            self._sessions.acknowledge(last, record.floor)
         return count
 
     def _take_results(self, records: Iterator[ResultRecord]) -> int:
-        count = 0
+        count = floor = of_session = 0
         last = (0, 0)
         for record in records:
             _require(record.session in self._sessions, "a result's session is not there")
-            requests = self._sessions.requests(record.session)
             place = (record.session, record.sequence)
-            _require(record.sequence >= requests.floor, "a result was acknowledged")
+            if place[0] != last[0]:
+                kept = self._sessions.requests(record.session)
+                floor, of_session = kept.floor if kept is not None else 0, 0
+            _require(record.sequence >= floor, "a result was acknowledged")
             _require(place > last, "its results are out of order")
             last = place
             count += 1
-            requests.keep(record.sequence, record.revision, record.result)
-            _require(len(requests.results) <= RESULTS_MAX, "a session has too many results")
+            of_session += 1
+            _require(of_session <= RESULTS_MAX, "a session has too many results")
+            self._sessions.keep(*place, record.revision, record.result)
         return count
 
     def _take_counters(self, records: Iterator[CounterRecord]) -> int:
@@ -239,7 +241,7 @@ class _Restoration:
             _require(record.parent > last or not len(counters), "its counters are out of order")
             _require(0 < record.number <= SEQUENCE_MAX + 1, "a counter is out of bounds")
             last = record.parent
-            counters.set(last, record.number)
+            self._keyspace.count_on(last, record.number)
         return len(counters)
 
     def _take_keys(self, records: Iterator[KeyValue]) -> int:

@@ -78,7 +78,7 @@ class Transaction:
         if not self._changes:
             return None
         for parent, number in self._counters.items():
-            self._keyspace.counters.set(parent, number)
+            self._keyspace.count_on(parent, number)
         return self._keyspace.commit(tuple(self._changes.values()))
 
     # --- the view -----------------------------------------------------------------------------

@@ -62,7 +62,7 @@ def test_release_lets_tidy_go_on(keyspace: Keyspace) -> None:
     assert keyspace.compact(3) is None
     while keyspace.tidy(100):
         pass
-    assert keyspace._history_first == 3 and not keyspace.untidy
+    assert keyspace._history.first_revision == 3 and not keyspace.untidy
     one.release()
     one.release()
     assert not keyspace.untidy and not keyspace.tidy(100)

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from coordinator.state.keyspace import Keyspace, Past
+from coordinator.state.keyspace import Keyspace
 from coordinator.state.model import Cause, Event, KeyValue
 from coordinator.state.results import Code, Failure
+from coordinator.state.tally import RECORD_OVERHEAD_BYTES
 
 
 def change(keyspace: Keyspace, *changes: tuple[bytes, bytes | None], session: int = 0) -> None:
@@ -54,14 +55,6 @@ def test_every_revision_can_be_read(example: Keyspace) -> None:
     for revision, state in STATES.items():
         assert at(example, revision) == state
     assert at(example, 0) == STATES[5]
-
-
-def test_versions_and_create_revisions(example: Keyspace) -> None:
-    past = example.at(3)
-    assert isinstance(past, Past)
-    assert past.get(b"a") == KeyValue(b"a", b"2", 2, 3, 2, 0)
-    assert example.get(b"a") == KeyValue(b"a", b"3", 5, 5, 1, 0)
-    assert past.get(b"b") is None
 
 
 @pytest.mark.parametrize("tidy", [False, True])
@@ -140,20 +133,6 @@ def test_tidy_goes_through_a_large_revision_in_slices() -> None:
     assert not keyspace._departed and not keyspace._versions
 
 
-def test_past_is_counted_the_same_both_ways() -> None:
-    keyspace = Keyspace()
-    for number in range(50):
-        change(keyspace, (b"%02d" % (number * 7 % 50), b""))
-    for number in range(0, 50, 3):
-        change(keyspace, (b"%02d" % number, None))
-    for revision in range(1, keyspace.revision):
-        view = keyspace.at(revision)
-        assert isinstance(view, Past)
-        for low, high in ((b"", None), (b"1", b"3"), (b"48", None), (b"3", b"1")):
-            expected = len(list(view.scan(low, high))) if high is None or low < high else 0
-            assert view.count(low, high) == expected
-
-
 def test_sessions_own_keys() -> None:
     keyspace = Keyspace()
     change(keyspace, (b"b", b""), (b"a", b""), session=7)
@@ -186,20 +165,39 @@ def test_remembered_keys_are_live_or_gone_since_compaction() -> None:
     assert at(keyspace, 3) == {b"0": b"", b"3": b"", b"4": b"", b"5": b""}
 
 
-def test_counting_in_the_past_leaves_large_revisions_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Few keys are looked at one by one, however many others changed since."""
+def test_revision_to_compact_to() -> None:
     keyspace = Keyspace()
-    change(keyspace, (b"a", b""), (b"b", b""))
-    change(keyspace, *((b"x%d" % number, b"") for number in range(1000)))
-    past = keyspace.at(2)
-    assert isinstance(past, Past)
-    seen: list[bytes] = []
-    get = Past.get
+    assert keyspace.revision_to_compact(0, 0) is None
+    for _ in range(10):
+        change(keyspace, (b"a", b"12345678"))
+    first, other = RECORD_OVERHEAD_BYTES + 1, 2 * RECORD_OVERHEAD_BYTES + 10
+    assert keyspace.history_size_bytes == first + 9 * other
+    assert keyspace.revision_to_compact(10, first + 9 * other) is None
+    assert keyspace.revision_to_compact(10, first + 9 * other - 1) == 2
+    assert keyspace.revision_to_compact(4, 10**9) == 7
+    assert keyspace.revision_to_compact(4, 3 * other) == 8
+    assert keyspace.revision_to_compact(2, 3 * other) == 9
+    assert keyspace.revision_to_compact(10, other - 1) == 11
+    assert keyspace.compact(8) is None
+    for _ in range(12):
+        assert keyspace.history_size_bytes == 3 * other
+        assert keyspace.revision_to_compact(10, 3 * other) is None
+        assert keyspace.revision_to_compact(10, 2 * other) == 9
+        assert keyspace.revision_to_compact(1, 10**9) == 10
+        keyspace.tidy(1)
 
-    def watched(self: Past, key: bytes) -> KeyValue | None:
-        seen.append(key)
-        return get(self, key)
 
-    monkeypatch.setattr(Past, "get", watched)
-    assert past.count(b"a", b"c") == 2
-    assert seen == [b"a", b"b"]
+def test_size_grows_and_shrinks() -> None:
+    keyspace = Keyspace()
+    change(keyspace, (b"a", b"1234"), (b"b", b""))
+    live = 2 * RECORD_OVERHEAD_BYTES + 6
+    assert keyspace.size_bytes == live + 2 * RECORD_OVERHEAD_BYTES + 2
+    assert keyspace.compact(2) is None
+    assert keyspace.size_bytes == live
+    change(keyspace, (b"a", None))
+    assert keyspace.size_bytes == live + RECORD_OVERHEAD_BYTES + 1
+    assert keyspace.compact(3) is None
+    assert keyspace.size_bytes == RECORD_OVERHEAD_BYTES + 1
+    keyspace.count_on(b"q/", 5)
+    keyspace.count_on(b"q/", 6)
+    assert keyspace.size_bytes == 2 * RECORD_OVERHEAD_BYTES + 3

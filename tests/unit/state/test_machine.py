@@ -33,6 +33,7 @@ from coordinator.state.results import (
     SessionResult,
     TxnResult,
 )
+from coordinator.state.tally import RECORD_OVERHEAD_BYTES
 from tests.unit.state.workload import bundle
 
 ALL = Selector(b"", b"")
@@ -335,3 +336,27 @@ def test_digest_tells_states_apart() -> None:
         assert len(machine.digest()) == 32
         digests.add(machine.digest())
     assert len(digests) == len(changes) + 1
+
+
+def test_size_follows_what_is_kept(machine: StateMachine) -> None:
+    before = machine.size_bytes
+    do(machine, Write(Put(b"large", b"x" * 5000), RequestId(1, 1)))
+    assert machine.size_bytes > before + 5000 + 3 * RECORD_OVERHEAD_BYTES
+    do(machine, Write(DeleteRange(Selector(b"large"), prev_kv=True), RequestId(1, 2)))
+    assert machine.size_bytes > before + 10_000, "history and a result hold the value"
+    assert machine.history_size_bytes > 5000
+    assert machine.revision_to_compact(10, 4999) == machine.revision
+    do(machine, Compact(machine.revision, RequestId(1, 3, 3)))
+    assert machine.history_size_bytes == 0
+    assert before - 2 * RECORD_OVERHEAD_BYTES < machine.size_bytes < before
+    do(machine, SessionClose(1), SessionClose(2), Compact(machine.revision + 1))
+    assert machine.size_bytes == 0
+    assert machine.untidy
+
+
+def test_digest_follows_the_numbers(machine: StateMachine) -> None:
+    seen = {machine.digest()}
+    for command in (Compact(1), LeaderElected(4, 1), SessionOpen(3, 1000), Compact(2), Compact(3)):
+        do(machine, command)
+        seen.add(machine.digest())
+    assert len(seen) == 6

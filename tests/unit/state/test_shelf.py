@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from coordinator.state.shelf import Held, Shelf
 
-
 UnderWay = tuple[
     Held[int, str], Iterator[list[tuple[int, str]]], list[tuple[int, str]], dict[int, str]
 ]
