@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import structlog
 
@@ -43,6 +43,7 @@ from coordinator.node.watches import WatchHub, WatchStream
 from coordinator.state.commands import Command, Compact
 from coordinator.state.machine import StateMachine
 from coordinator.state.results import Outcome
+from coordinator.state.snapshot import Prepared
 
 TIDY_STEPS = 500
 """Steps of physical compaction in one turn of the loop: about a millisecond."""
@@ -51,25 +52,6 @@ BARRIER_ATTEMPT_S = 1.0
 """How long one attempt to confirm a read may take before the leader is looked for again."""
 
 log = structlog.get_logger()
-
-
-class _Capture:
-    """The whole state, copied; encoded part by part."""
-
-    def __init__(self, parts: Iterator[bytes]) -> None:
-        self._parts = parts
-        self._over = False
-
-    def read(self) -> Callable[[], bytes] | None:
-        return None if self._over else self._encode
-
-    def _encode(self) -> bytes:
-        part = next(self._parts, None)
-        self._over = part is None
-        return part or b""
-
-    def release(self) -> None:
-        self._over = True
 
 
 class MemberNode:
@@ -264,7 +246,11 @@ class MemberNode:
         if applied.batches:
             self._hub.publish(applied.batches)
             self._revisions.wake()
-        if self.state.compacted_revision != compacted and not self._tidying:
+        if self.state.compacted_revision != compacted:
+            self._begin_to_tidy()
+
+    def _begin_to_tidy(self) -> None:
+        if not self._tidying:
             self._tidying = True
             self._loop.call_soon(self._tidy)
 
@@ -297,14 +283,15 @@ class MemberNode:
             self._compacting = False  # too much under way: it can wait
 
     def capture(self) -> Capture:
-        return _Capture(self.state.capture().encode())
+        return self.state.capture()
 
     def prepare(self, slices: Iterable[bytes]) -> object:
-        return list(slices)
+        return StateMachine.prepare(slices)
 
     def restore(self, index: int, term: int, prepared: object) -> None:
-        assert isinstance(prepared, list)
+        assert isinstance(prepared, Prepared)
         self.state.restore(prepared)
+        self._begin_to_tidy()
         self._expirer.state_replaced()
         self._proposals.state_replaced()
         self._hub.state_replaced()

@@ -72,7 +72,10 @@ class Requests(msgspec.Struct, gc=False):
         """Returns the Failure that `admit` would refuse a request with because too much is kept; changes nothing."""
         if self._refuse_if_full(request.session) is None:
             return None
-        found = self.copy().admit(request)
+        later = self.copy(self.holds_taken)
+        if request.acknowledged_below > later.floor:
+            later.acknowledge(request.acknowledged_below)
+        found = later.admit(request)
         return found if isinstance(found, Failure) and found.code is Code.REQUEST_WINDOW else None
 
     def _refuse_if_full(self, session: int) -> Failure | None:

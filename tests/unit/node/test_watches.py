@@ -44,6 +44,16 @@ class World:
         return WatchStream(self.hub, self.limits)
 
 
+def hand_over(ahead: World, behind: World) -> None:
+    """Puts the state of one in the place of the other's, as a snapshot does."""
+    capture = ahead.state.capture()
+    slices = []
+    while (encode := capture.read()) is not None:
+        slices.append(encode())
+    capture.release()
+    behind.state.restore(StateMachine.prepare(slices))
+
+
 def drain(stream: WatchStream) -> dict[int, list[tuple[int, tuple[bytes, ...]]]]:
     """Takes all that is to be told: revisions and keys by watch."""
     told: dict[int, list[tuple[int, tuple[bytes, ...]]]] = {}
@@ -167,7 +177,7 @@ async def test_a_replaced_state_is_replayed_to_watches() -> None:
     stream.create(1, Filter(ALL), 1)
     stream.create(2, Filter(ALL), 3)
     assert drain(stream) == {1: [(2, (b"/1",))]}
-    behind.state.restore(list(ahead.state.capture().encode()))
+    hand_over(ahead, behind)
     behind.hub.state_replaced()
     told = drain(stream)
     assert told[1][-2:] == [(3, (b"/2",)), (4, (b"/3",))]
@@ -181,7 +191,7 @@ async def test_a_state_replaced_by_one_without_the_history_ends_watches() -> Non
     behind.put("/1")
     stream = behind.stream()
     stream.create(1, Filter(ALL), 3)
-    behind.state.restore(list(ahead.state.capture().encode()))
+    hand_over(ahead, behind)
     behind.hub.state_replaced()
     taken = stream.take()
     assert taken is not None and isinstance(taken[1], Compacted)
@@ -193,7 +203,7 @@ async def test_a_replaced_state_does_not_begin_a_future_watch_early() -> None:
     behind.put("/1")
     stream = behind.stream()
     stream.create(1, Filter(ALL), 5)
-    behind.state.restore(list(ahead.state.capture().encode()))
+    hand_over(ahead, behind)
     behind.hub.state_replaced()
     assert drain(stream) == {1: [(5, (b"/4",))]}
 

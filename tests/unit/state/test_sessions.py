@@ -110,12 +110,13 @@ def test_a_full_window_is_foreseen_and_left_as_it_is(limit: str) -> None:
     sessions = Sessions()
     sessions.open(session(1))
     assert sessions.foresee(RequestId(1, 1)) is None
-    requests = sessions.requests(1)
     value = b"x" * (RESULTS_SIZE_BYTES_MAX // 2 if limit == "size" else 1)
     last = 2 if limit == "size" else RESULTS_MAX
     for sequence in range(1, last + 1):
         assert sessions.foresee(RequestId(1, sequence)) is None
-        requests.keep(sequence, 2, PutResult(b"a", KeyValue(b"a", value, 2, 2, 1, 0)))
+        sessions.keep(1, sequence, 2, PutResult(b"a", KeyValue(b"a", value, 2, 2, 1, 0)))
+    requests = sessions.requests(1)
+    assert requests is not None
     before = (requests.floor, dict(requests.results), requests.size_bytes)
     assert refused(sessions.foresee(RequestId(1, last + 1))) is Code.REQUEST_WINDOW
     assert refused(sessions.foresee(RequestId(1, last + 1, 1))) is Code.REQUEST_WINDOW
