@@ -246,8 +246,9 @@ class _WatchSession:
                 compacted_revision=delivery.revision,
                 message=f"history up to revision {delivery.revision} is compacted",
             )
-            await self._send(watcher.watch_id, canceled=canceled)
+            # First: who is told may use the number again at once.
             self._forget(watcher.watch_id)
+            await self._send(watcher.watch_id, canceled=canceled)
         else:
             for batches in self._messages(watcher, delivery):
                 await self._send(
