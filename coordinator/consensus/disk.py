@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Protocol
 
 WAY_OUT = (
-    "Restore this member's data folder from a backup; or, if all other members run and `coordctl "
-    "status` shows them at the same applied index, empty it and start the member again"
+    "Replace this member, whose data comes back from the others: `coordctl member remove` it, empty its data "
+    "folder, `coordctl member add` it and start it with --join. An older copy of the folder, or an empty one under "
+    "the old id, would have forgotten what this member promised"
 )
-"""What to do about damage. An emptied member has forgotten its vote and what it acknowledged, hence the condition."""
+"""What to do about damage."""
 
 _sync_contents = getattr(os, "fdatasync", os.fsync)
 

@@ -119,4 +119,8 @@ class Elections:
         core = self._core
         if core.voting and not core.leading and core.leader == leader and core.term == term:
             self.transfer_term = term + 1
-            core.hasten_election(0.0)
+
+    def drive(self) -> None:
+        """Before a pass: what else arrived from the leader that hands over is no reason to wait any longer."""
+        if self.transfer_term == self._core.term + 1 and not self._core.leading:
+            self._core.hasten_election(0.0)

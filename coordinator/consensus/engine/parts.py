@@ -221,6 +221,7 @@ class Parts:
 
     def _run_pass(self) -> None:
         """One pass: commit and apply what is decided, send what is new, sync what is not on disk."""
+        self.elections.drive()
         self.core.tick()
         if self.core.leading:
             self.replication.drive()

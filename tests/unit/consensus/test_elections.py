@@ -78,5 +78,6 @@ async def test_a_leader_that_hands_over_is_obeyed_at_once(tmp_path: Path) -> Non
         await stage.settle()
         assert stage.engine.status.term == 1, "neither is the leader of this term"
         stage.receive(2, TimeoutNow(1))
+        stage.append(2, 1, (1, 0), 1)  # a heartbeat that arrives with it
         await stage.until(lambda: len(stage.kept(RequestVote)) == 2)
         assert stage.take(RequestVote) == [RequestVote(2, 1, 0, True)] * 2
