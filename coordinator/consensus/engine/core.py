@@ -243,6 +243,11 @@ class Core(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
         deadline = min(self._SyncObj__raftElectionDeadline, self.now() + seconds)
         self._SyncObj__raftElectionDeadline = deadline if seconds > 0 else 0
 
+    def delay_election(self, seconds: float) -> None:
+        """Lets the election timeout not end within some seconds."""
+        deadline = max(self._SyncObj__raftElectionDeadline, self.now() + seconds)
+        self._SyncObj__raftElectionDeadline = deadline
+
     def postpone_election(self) -> None:
         """Gives the leader another election timeout to be heard."""
         deadline = self.now() + self._SyncObj__generateRaftTimeout()

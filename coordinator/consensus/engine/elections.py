@@ -21,6 +21,9 @@ SUSPICION_SHARE_MIN = 0.25
 SUSPICION_SHARE_MAX = 0.5
 """Of the shortest election timeout: how long a leader whose connection broke may take to come back."""
 
+RACE_SHARE = 0.25
+"""Of the shortest election timeout: for so long a member that asks holds its own against another that does."""
+
 
 class Elections:
     """Pre-votes, stickiness, and elections that a leader asked for."""
@@ -29,6 +32,7 @@ class Elections:
         self._core = core
         self._send = send
         self._timeout_s_min = config.election_timeout_ms_min / 1_000
+        self._race_s = RACE_SHARE * self._timeout_s_min
         self._asked_at: float | None = None
         """When the round of pre-votes under way began; None: there is none."""
         self._granted: set[int] = set()
@@ -70,13 +74,23 @@ class Elections:
         self._granted.add(member)
         return core.is_quorum(1 + len(self._granted))
 
-    def grants(self, question: PreVote) -> bool:
+    def grants(self, member: int, question: PreVote) -> bool:
         """Whether this member would vote for the one that asks."""
         core = self._core
         if question.term <= core.term or self.leader_stands():
             return False
         mine = (core.term_at(core.last_index), core.last_index)
-        return (question.last_term, question.last_index) >= mine
+        theirs = (question.last_term, question.last_index)
+        if theirs < mine:
+            return False
+        asking = self._asked_at is not None and core.now() - self._asked_at < self._race_s
+        if asking and (theirs, member) < (mine, core.this):
+            return False  # both ask at once, and would split the votes: the other one gives way
+        if asking:
+            self._asked_at = None
+            self._granted.clear()
+            core.delay_election(self._race_s)
+        return True
 
     def ignores(self, request: RequestVote) -> bool:
         """Whether a request for votes is not to be heard, because there is a leader already."""

@@ -140,7 +140,7 @@ class Guard:
         core = self._core
         if question.term <= core.term:
             self._send(member, TermNotice(core.term))
-        elif self._elections.grants(question):
+        elif self._elections.grants(member, question):
             self._send(member, PreVoteGrant(question.term))
 
     def _take_vote_request(self, member: int, request: RequestVote) -> None:

@@ -33,6 +33,39 @@ async def test_nobody_raises_the_term_without_a_majority_that_would_vote(tmp_pat
         assert stage.engine.status.term == 1
 
 
+async def test_of_two_that_ask_at_once_one_gives_way(tmp_path: Path) -> None:
+    """Member 1 has the lowest id; with a longer log it holds its own all the same."""
+    async with Stage(tmp_path) as stage:
+        await ask(stage)
+        stage.receive(3, PreVote(1, 1, 0))
+        stage.receive(2, PreVoteGrant(1))
+        await stage.settle()
+        assert stage.take(PreVoteGrant, 3) == [PreVoteGrant(1)]
+        assert stage.engine.status.term == 0, "it has given way"
+        stage.append(2, 1, (1, 0), 1, (1, b"a"))
+        await stage.settle()
+        stage.disconnect(2)
+        await ask(stage)
+        stage.receive(3, PreVote(2, 1, 0))
+        stage.receive(3, PreVoteGrant(2))
+        await stage.until(lambda: stage.role() is Role.CANDIDATE)
+        assert not stage.take(PreVoteGrant)
+
+
+async def test_one_that_asks_in_vain_for_long_gives_way_to_nobody_in_particular(
+    tmp_path: Path,
+) -> None:
+    async with Stage(tmp_path) as stage:
+        await ask(stage)
+        elections = stage.engine.parts.elections
+        assert elections._asked_at is not None
+        elections._asked_at -= elections._race_s
+        stage.receive(3, PreVote(1, 1, 0))
+        stage.receive(2, PreVoteGrant(1))
+        await stage.until(lambda: stage.role() is Role.CANDIDATE)
+        assert stage.take(PreVoteGrant, 3) == [PreVoteGrant(1)]
+
+
 async def test_a_leader_that_is_heard_ends_the_round(tmp_path: Path) -> None:
     async with Stage(tmp_path) as stage:
         await ask(stage)

@@ -196,7 +196,7 @@ def test_no_flipped_bit_goes_unnoticed() -> None:
                 assert contents_of(reopen(disk)) == history[-2], (name, offset)
             except DamageError as error:
                 assert name in str(error)
-                assert "empty it and start the member again" in str(error)
+                assert "coordctl member remove" in str(error)
                 noticed += 1
     last_frame = 200
     assert noticed > sum(map(len, pristine.values())) - last_frame

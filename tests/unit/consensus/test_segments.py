@@ -72,7 +72,7 @@ def test_a_newer_format_is_named() -> None:
 def test_damage_says_where_and_what_to_do() -> None:
     message = str(damage("journal-1", 17, "it is odd"))
     assert "journal-1 is damaged at byte 17: it is odd" in message
-    assert "backup" in message
+    assert "coordctl member remove" in message
     assert "applied index" in message
 
 
