@@ -23,8 +23,6 @@ StateT = TypeVar("StateT", bound=Hashable)
 InputT = TypeVar("InputT", bound=Hashable)
 OutputT = TypeVar("OutputT")
 
-OPEN_SHOWN_MAX = 4
-
 
 @dataclass(frozen=True)
 class Counterexample(Generic[StateT, InputT, OutputT]):
@@ -36,8 +34,18 @@ class Counterexample(Generic[StateT, InputT, OutputT]):
     def describe(self, model: Model[StateT, InputT, OutputT]) -> str:
         """Several lines for people: what each operation was, and from when to when."""
         known = [operation for operation in self.operations if operation.known]
-        unknown = [operation for operation in self.operations if not operation.known]
-        shown = unknown if len(unknown) <= OPEN_SHOWN_MAX else []
+        unknown = [
+            operation
+            for operation in self.operations
+            if not operation.known and not model.only_reads(operation.input, None)
+        ]
+        seen = {
+            state
+            for operation in known
+            for state in model.required(operation.input, operation.output)
+        }
+        # The others may have taken effect or not; nobody looked.
+        shown = [one for one in unknown if seen.intersection(model.produced(one.input))]
         began_s = min(operation.called_s for operation in self.operations)
         free = self.start == model.anything()
         state = "from whatever state" if free else f"from {self.start!r}"
@@ -49,7 +57,8 @@ class Counterexample(Generic[StateT, InputT, OutputT]):
             span = f"{(operation.called_s - began_s) * 1000:9.1f} to {end:>9} ms"
             lines.append(f"  {operation.client:>8}  {span}  {words}")
         if len(unknown) > len(shown):
-            lines.append(f"  whichever of {len(unknown)} others took effect, and whenever")
+            count = len(unknown) - len(shown)
+            lines.append(f"  whichever of {count} others took effect, and whenever")
         return "\n".join(lines)
 
 
