@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import contextlib
 import os
+import signal
 import statistics
 import sys
 import tempfile
@@ -20,6 +21,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from coordinator_client import aio
+from scripts.localcluster import launch
 from tests.cluster.load import writers
 from tests.faults.fleet import Fleet, running
 
@@ -80,14 +82,14 @@ async def busy_processors() -> AsyncIterator[int]:
     """Keeps every processor busy with a program that does nothing else; yields how many there are."""
     count = len(os.sched_getaffinity(0))
     code = "while True: pass"
-    running_ = [
+    spinning = [
         await asyncio.create_subprocess_exec(sys.executable, "-c", code) for _ in range(count)
     ]
     try:
         yield count
     finally:
-        for one in running_:
-            one.kill()
+        for one in spinning:
+            launch.send(one.pid, signal.SIGKILL)
             await one.wait()
 
 

@@ -20,6 +20,7 @@ from tests.faults.links import Links
 
 READY_TIMEOUT_S = 40.0
 END_TIMEOUT_S = 15.0
+STARTUP_S_MAX = 10.0
 POLL_S = 0.05
 STATUS_TIMEOUT_S = 1.0
 DIGEST_TIMEOUT_S = 10.0
@@ -40,6 +41,10 @@ class Fleet:
         self._token = secrets.token_hex(8)
         self._environment = dict(environment or {})
         self._running: dict[int, asyncio.subprocess.Process] = {}
+        self._ending: dict[int, asyncio.subprocess.Process] = {}
+        """Those that were told to end, until they have."""
+        self._started_s: dict[int, float] = {}
+        self._starting = [asyncio.Lock() for _ in self.nodes]
         self._paused: set[int] = set()
         self._client: aio.Client | None = None
         self.links = Links({i: node.peer for i, node in enumerate(self.nodes, 1)})
@@ -95,13 +100,17 @@ class Fleet:
     async def start(self, *numbers: int) -> None:
         """Starts nodes that don't run; does not wait until they serve."""
         for number in numbers or self.numbers:
-            if number not in self.present:
-                await self._spawn(number)
+            async with self._starting[number - 1]:
+                if number in self._ending:
+                    await self._ending[number].wait()
+                if number not in self.present:
+                    await self._spawn(number)
 
     async def _spawn(self, number: int) -> None:
         node = self.nodes[number - 1]
         environment = dict(os.environ) | self._environment
         environment["FAULT_FSYNC_TRIGGER"] = str(self.trigger(number))
+        self._started_s[number] = asyncio.get_running_loop().time()
         with self.log_path(number).open("ab") as log:
             self._running[number] = await asyncio.create_subprocess_exec(
                 *launch.server_command(),
@@ -128,37 +137,48 @@ class Fleet:
     async def stop(self, *numbers: int) -> None:
         """Ends nodes kindly; raises FleetError if that takes too long, or does not end well."""
         codes = await self._end(numbers, signal.SIGTERM)
-        if bad := {self.nodes[n - 1].name: code for n, code in codes.items() if code}:
+        now_s = asyncio.get_running_loop().time()
+        bad = {
+            self.nodes[n - 1].name: code
+            for n, code in codes.items()
+            # One that has just begun to start does not listen to signals yet, and has promised nothing.
+            if code and (code != -signal.SIGTERM or now_s - self._started_s[n] > STARTUP_S_MAX)
+        }
+        if bad:
             raise FleetError(f"stopped by SIGTERM, but ended with codes {bad}")
 
     async def _end(self, numbers: tuple[int, ...], number: signal.Signals) -> dict[int, int]:
         ending = {n: self._running.pop(n) for n in numbers if n in self.present}
         for one in ending.values():
-            one.send_signal(number)
-            one.send_signal(signal.SIGCONT)
+            # Not `one.send_signal`, which would reap a child whose end somebody else waits for.
+            launch.send(one.pid, number)
+            launch.send(one.pid, signal.SIGCONT)
         self._paused -= set(ending)
+        self._ending.update(ending)
         codes = {}
         for n, one in ending.items():
             try:
                 async with asyncio.timeout(END_TIMEOUT_S):
                     codes[n] = await one.wait()
             except TimeoutError:
-                one.kill()
+                launch.send(one.pid, signal.SIGKILL)
                 await one.wait()
                 raise FleetError(
                     f"{self.nodes[n - 1].name} does not end by {number.name}"
                 ) from None
+            finally:
+                self._ending.pop(n, None)
         return codes
 
     def pause(self, number: int) -> None:
         """Makes a node stand still."""
         if number in self.present:
-            self._running[number].send_signal(signal.SIGSTOP)
+            launch.send(self._running[number].pid, signal.SIGSTOP)
             self._paused.add(number)
 
     def resume(self, number: int) -> None:
         if number in self.present:
-            self._running[number].send_signal(signal.SIGCONT)
+            launch.send(self._running[number].pid, signal.SIGCONT)
         self._paused.discard(number)
 
     async def wait_end(self, number: int, timeout_s: float) -> int | None:

@@ -95,6 +95,9 @@ KINDS = (
     "pause-majority",
 )
 
+ALONE = ("full-disk", "sync-fails")
+"""Kinds that need to know how their node takes it."""
+
 
 def describe(fault: Fault) -> str:
     """A fault in a few words."""
@@ -116,16 +119,28 @@ def describe(fault: Fault) -> str:
             return f"fsync of {victims} fails"
 
 
-def make_plan(seed: int, number: int, left_out: Sequence[str] = ()) -> list[Fault]:
-    """Returns the faults of round `number`: one of each kind in turn, and some that chance adds. They don't overlap."""
+def make_plan(seed: int, number: int, left_out: Sequence[str] = ()) -> list[tuple[Fault, ...]]:
+    """Returns the faults of round `number`: one of each kind in turn, and some that chance adds.
+
+    Those of one tuple happen together.
+    """
     rng = random.Random(f"{seed}/{number}")
     kinds = [kind for kind in KINDS if kind not in left_out]
     order = random.Random(seed).sample(kinds, len(kinds))
     chosen = [order[number % len(order)]]
-    light = [kind for kind in kinds if kind not in ("full-disk", "sync-fails")]
+    light = [kind for kind in kinds if kind not in ALONE]
     chosen += rng.sample(light, rng.choice((0, 1, 1, 2)))
     rng.shuffle(chosen)
-    return [make_fault(kind, rng) for kind in chosen]
+    steps: list[tuple[Fault, ...]] = []
+    before = ALONE[0]
+    for kind in chosen:
+        fault = make_fault(kind, rng)
+        if before not in ALONE and kind not in ALONE and rng.random() < 0.4:
+            steps[-1] += (fault,)
+        else:
+            steps.append((fault,))
+        before = kind
+    return steps
 
 
 def make_fault(kind: str, rng: random.Random) -> Fault:

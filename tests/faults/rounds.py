@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -134,10 +134,14 @@ async def run_rounds(
 
 
 async def run_round(
-    fleet: Fleet, sessions: Sequence[KeptSession], number: int, plan: Sequence[Fault], seed: int
+    fleet: Fleet,
+    sessions: Sequence[KeptSession],
+    number: int,
+    plan: Sequence[tuple[Fault, ...]],
+    seed: int,
 ) -> Round:
     """Runs one round and checks all that was promised."""
-    one = Round(number, [describe(fault) for fault in plan])
+    one = Round(number, [" + ".join(map(describe, step)) for step in plan])
     began_s = time.monotonic()
     trace = Trace()
     prefix = f"/r{number}/"
@@ -151,8 +155,8 @@ async def run_round(
         one.problems += await asyncio.to_thread(decide, trace)
         one.problems += [p for p in [await session.problem() for session in sessions] if p]
         await fleet.wait_digests_equal()
-    except (FleetError, aio.CoordinatorError) as error:
-        one.problems.append(f"{type(error).__name__}: {error}")
+    except* (FleetError, aio.CoordinatorError) as errors:
+        one.problems += [f"{type(error).__name__}: {error}" for error in leaves(errors)]
     one.problems += [*fleet.ended, *_tracebacks(fleet)]
     fleet.ended.clear()
     one.acknowledged, one.unknown = trace.acknowledged, trace.unknown
@@ -163,8 +167,22 @@ async def run_round(
     return one
 
 
+def leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    """The errors in a group, and in groups in it."""
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from leaves(error)
+        else:
+            yield error
+
+
 async def _disturb(
-    fleet: Fleet, one: Round, plan: Sequence[Fault], prefix: str, trace: Trace, seed: str
+    fleet: Fleet,
+    one: Round,
+    plan: Sequence[tuple[Fault, ...]],
+    prefix: str,
+    trace: Trace,
+    seed: str,
 ) -> tuple[list[Change], list[Observer]]:
     """Lets clients work while faults happen. Returns the history of the prefix, and who watched it."""
     stop = asyncio.Event()
@@ -185,8 +203,10 @@ async def _disturb(
         try:
             await asyncio.sleep(WARM_UP_S)
             injector = Injector(fleet, rng)
-            for fault in plan:
-                await injector.inject(fault)
+            for step in plan:
+                async with asyncio.TaskGroup() as together:
+                    for fault in step:
+                        together.create_task(injector.inject(fault))
                 await asyncio.sleep(rng.choice((0.0, rng.uniform(0.2, 1.5))))
             await fleet.heal()
             await _require_progress(fleet, prefix)

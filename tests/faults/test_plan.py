@@ -26,10 +26,19 @@ def test_a_seed_decides_everything() -> None:
 
 
 def test_every_kind_has_its_turn_and_what_is_left_out_has_none() -> None:
-    plans = [fault for number in range(len(KINDS)) for fault in make_plan(1, number)]
+    plans = [
+        fault for number in range(len(KINDS)) for step in make_plan(1, number) for fault in step
+    ]
     assert {type(fault) for fault in plans} >= {Kill, FullDisk, SyncFails}
-    without = [f for n in range(40) for f in make_plan(1, n, ["full-disk", "sync-fails"])]
-    assert not any(isinstance(fault, FullDisk | SyncFails) for fault in without)
+    without = [step for n in range(40) for step in make_plan(1, n, ["full-disk", "sync-fails"])]
+    assert not any(isinstance(fault, FullDisk | SyncFails) for step in without for fault in step)
+
+
+def test_some_faults_happen_together_but_never_those_that_must_be_alone() -> None:
+    steps = [step for number in range(100) for step in make_plan(2, number)]
+    together = [step for step in steps if len(step) > 1]
+    assert together
+    assert not any(isinstance(f, FullDisk | SyncFails) for step in together for f in step)
 
 
 @pytest.mark.parametrize("kind", KINDS)
