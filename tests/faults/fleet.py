@@ -8,13 +8,12 @@ import secrets
 import signal
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
 from coordinator_client import aio
 from scripts.localcluster import launch
-from scripts.localcluster.layout import Node, plan_nodes
+from scripts.localcluster.layout import plan_nodes
 from tests.cluster.harness import find_base_port
 from tests.faults.links import Links
 
@@ -107,14 +106,13 @@ class Fleet:
                     await self._spawn(number)
 
     async def _spawn(self, number: int) -> None:
-        node = self.nodes[number - 1]
         environment = dict(os.environ) | self._environment
         environment["FAULT_FSYNC_TRIGGER"] = str(self.trigger(number))
         self._started_s[number] = asyncio.get_running_loop().time()
         with self.log_path(number).open("ab") as log:
             self._running[number] = await asyncio.create_subprocess_exec(
                 *launch.server_command(),
-                *launch.serve_arguments(node, self._seen_by(number), self._token),
+                *self._arguments(number),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -122,12 +120,23 @@ class Fleet:
                 start_new_session=True,
             )
 
-    def _seen_by(self, number: int) -> list[Node]:
-        if not self._proxied:
-            return self.nodes
+    def _arguments(self, number: int) -> list[str]:
+        """How to run a node: it listens at its own address and finds the others at those of its proxies."""
+        node = self.nodes[number - 1]
+        peers = {
+            other.name: self.links.address(number, i)
+            if self._proxied and i != number
+            else other.peer
+            for i, other in enumerate(self.nodes, 1)
+        }
         return [
-            node if i == number else replace(node, peer=self.links.address(number, i))
-            for i, node in enumerate(self.nodes, 1)
+            "serve",
+            f"--name={node.name}",
+            f"--data-dir={node.data_dir}",
+            f"--client-address={node.client}",
+            f"--peer-address={node.peer}",
+            f"--cluster={','.join(f'{name}={address}' for name, address in peers.items())}",
+            f"--cluster-token={self._token}",
         ]
 
     async def kill(self, *numbers: int) -> None:
