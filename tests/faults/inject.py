@@ -24,7 +24,8 @@ from tests.faults.plan import (
 
 FAILING_END_TIMEOUT_S = 20.0
 FULL_END_TIMEOUT_S = 6.0
-EXIT_FATAL = 1
+EXITS_FINE = (1, 2)
+"""It must stop; or it can't even start. Both say why."""
 
 
 class Injector:
@@ -90,7 +91,7 @@ class Injector:
         fleet.trigger(number).unlink()
         if code is None:
             raise FleetError(f"{name} goes on although fsync fails")
-        if code != EXIT_FATAL:
+        if code not in EXITS_FINE:
             raise FleetError(f"fsync failed, and {name} ended with {code}: {fleet.tail(number)}")
         await fleet.start(number)
 
@@ -107,7 +108,7 @@ class Injector:
             await asyncio.to_thread(disk.fill)
             code = await fleet.wait_end(number, FULL_END_TIMEOUT_S)
             await asyncio.to_thread(disk.clear)
-            if code not in (None, EXIT_FATAL):
+            if code not in (None, *EXITS_FINE):
                 raise FleetError(
                     f"the disk was full, and {name} ended with {code}: {fleet.tail(number)}"
                 )

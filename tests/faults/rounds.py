@@ -23,6 +23,8 @@ from tests.linearizability.models import Counter, Register
 from tests.linearizability.search import Verdict
 
 WORKERS = 8
+WORKERS_UNPINNED = 3
+"""So many never wait for a node that is gone: how long nothing is written says something about the cluster."""
 SESSIONS = 3
 WARM_UP_S = 0.7
 AFTER_S = 1.0
@@ -197,7 +199,10 @@ async def _disturb(
         ]
         watching = [asyncio.create_task(observer.run()) for observer in observers]
         workers = [
-            Worker(f"c{i}", prefix, fleet.endpoints, trace, f"{seed}/{i}") for i in range(WORKERS)
+            Worker(
+                f"c{i}", prefix, fleet.endpoints, trace, f"{seed}/{i}", pinned=i >= WORKERS_UNPINNED
+            )
+            for i in range(WORKERS)
         ]
         working = [asyncio.create_task(worker.run(stop)) for worker in workers]
         try:

@@ -28,6 +28,7 @@ from tests.linearizability.models import (
 KEYS = 4
 PAUSE_S_MAX = 0.03
 TIMEOUT_S = 4.0
+PINNED_TIMEOUT_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +73,21 @@ class Worker:
     """One client: calls one operation after the other until it is told to stop."""
 
     def __init__(
-        self, name: str, prefix: str, endpoints: Sequence[str], trace: Trace, seed: str
+        self,
+        name: str,
+        prefix: str,
+        endpoints: Sequence[str],
+        trace: Trace,
+        seed: str,
+        *,
+        pinned: bool,
     ) -> None:
+        """`pinned`: each read asks one node, by chance, and waits for that one even if it is gone."""
         self.name = name
         self._prefix = prefix
         self._endpoints = endpoints
         self._trace = trace
+        self._pinned = pinned
         self._rng = random.Random(seed)
         self._number = 0
         self._last_seen: dict[str, str | None] = {}
@@ -85,11 +95,12 @@ class Worker:
     async def run(self, stop: asyncio.Event) -> None:
         rng = self._rng
         order = rng.sample(self._endpoints, len(self._endpoints))
-        readers = [aio.connect(one, timeout_s=TIMEOUT_S) for one in self._endpoints]
+        pinned = self._endpoints if self._pinned else []
+        readers = [aio.connect(one, timeout_s=PINNED_TIMEOUT_S) for one in pinned]
         try:
             async with aio.connect(order, timeout_s=TIMEOUT_S, shuffle=False) as writer:
                 while not stop.is_set():
-                    await self._step(writer, rng.choice(readers))
+                    await self._step(writer, rng.choice(readers or [writer]))
                     await asyncio.sleep(rng.uniform(0, PAUSE_S_MAX))
         finally:
             for reader in readers:
