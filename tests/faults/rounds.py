@@ -23,8 +23,8 @@ from tests.linearizability.models import Counter, Register
 from tests.linearizability.search import Verdict
 
 WORKERS = 8
-WORKERS_UNPINNED = 3
-"""So many never wait for a node that is gone: how long nothing is written says something about the cluster."""
+WORKERS_USUAL = 3
+"""So many use the client as users do, and never wait for a node that is gone; see `Worker`."""
 SESSIONS = 3
 WARM_UP_S = 0.7
 AFTER_S = 1.0
@@ -199,9 +199,7 @@ async def _disturb(
         ]
         watching = [asyncio.create_task(observer.run()) for observer in observers]
         workers = [
-            Worker(
-                f"c{i}", prefix, fleet.endpoints, trace, f"{seed}/{i}", pinned=i >= WORKERS_UNPINNED
-            )
+            Worker(f"c{i}", prefix, fleet.endpoints, trace, f"{seed}/{i}", plain=i >= WORKERS_USUAL)
             for i in range(WORKERS)
         ]
         working = [asyncio.create_task(worker.run(stop)) for worker in workers]

@@ -80,14 +80,16 @@ class Worker:
         trace: Trace,
         seed: str,
         *,
-        pinned: bool,
+        plain: bool,
     ) -> None:
-        """`pinned`: each read asks one node, by chance, and waits for that one even if it is gone."""
+        """`plain`: writes are not numbered, so that outcomes stay unknown; and each read asks one node, by chance, and
+        waits for that one even if it is gone. Else the client is as users have it.
+        """
         self.name = name
         self._prefix = prefix
         self._endpoints = endpoints
         self._trace = trace
-        self._pinned = pinned
+        self._plain = plain
         self._rng = random.Random(seed)
         self._number = 0
         self._last_seen: dict[str, str | None] = {}
@@ -95,10 +97,13 @@ class Worker:
     async def run(self, stop: asyncio.Event) -> None:
         rng = self._rng
         order = rng.sample(self._endpoints, len(self._endpoints))
-        pinned = self._endpoints if self._pinned else []
+        pinned = self._endpoints if self._plain else []
         readers = [aio.connect(one, timeout_s=PINNED_TIMEOUT_S) for one in pinned]
+        numbered = not self._plain
         try:
-            async with aio.connect(order, timeout_s=TIMEOUT_S, shuffle=False) as writer:
+            async with aio.connect(
+                order, timeout_s=TIMEOUT_S, shuffle=False, numbered_writes=numbered
+            ) as writer:
                 while not stop.is_set():
                     await self._step(writer, rng.choice(readers or [writer]))
                     await asyncio.sleep(rng.uniform(0, PAUSE_S_MAX))
