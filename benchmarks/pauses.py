@@ -24,8 +24,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from coordinator.config import Config, Limits
 from coordinator.consensus.interface import Role
-from coordinator.node.member import MemberNode
 from coordinator.joining import find_origin
+from coordinator.node.member import MemberNode
 from coordinator.server import Server
 from coordinator.state.commands import Put, Txn, Write
 

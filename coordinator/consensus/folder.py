@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from pathlib import Path
@@ -10,10 +11,12 @@ import msgspec
 
 from coordinator.consensus.configuration import Configuration
 from coordinator.consensus.disk import WAY_OUT, Disk, LocalDisk
-from coordinator.errors import ConfigError, DamageError
+from coordinator.errors import ConfigError, CoordinatorError, DamageError, FatalError
 
 IDENTITY = "identity.json"
 LOCK = "lock"
+_PASSING = (errno.EIO, errno.ENOSPC, errno.EDQUOT)
+"""Failures of the disk: another start may succeed without any change."""
 FORMAT_VERSION = 2
 
 
@@ -128,3 +131,9 @@ def read_identity(path: Path, disk: Disk | None = None) -> Identity | None:
         return msgspec.json.decode(content, type=Identity)
     except (ValueError, RecursionError) as error:
         raise DamageError(f"{path / IDENTITY} can't be read: {error}. {WAY_OUT}") from None
+
+
+def unusable(path: Path, error: OSError) -> CoordinatorError:
+    """The error for a folder that can't be used: of the configuration, or one that may pass."""
+    message = f"can't use the data folder {path}: {error}"
+    return FatalError(message) if error.errno in _PASSING else ConfigError(message)

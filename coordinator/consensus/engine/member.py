@@ -13,6 +13,7 @@ from coordinator.consensus.disk import Disk
 from coordinator.consensus.engine.parts import Parts
 from coordinator.consensus.engine.pin import check_release
 from coordinator.consensus.engine.storage import Storage
+from coordinator.consensus.folder import unusable
 from coordinator.consensus.interface import (
     Application,
     ConsensusStatus,
@@ -22,7 +23,7 @@ from coordinator.consensus.interface import (
 )
 from coordinator.consensus.settings import EngineConfig
 from coordinator.consensus.transport import PeerListener, TcpTransport, Transport
-from coordinator.errors import ConfigError, FatalError, MemberRemoved, RequestError, Status
+from coordinator.errors import FatalError, MemberRemoved, RequestError, Status
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -229,8 +230,7 @@ class Engine:
         try:
             parts.recover()
         except OSError as error:
-            folder = self.config.data_dir
-            raise ConfigError(f"can't use the data folder {folder}: {error}") from error
+            raise unusable(self.config.data_dir, error) from error
 
     def _note_connection(self, member: int, connected: bool) -> None:
         parts = self._running

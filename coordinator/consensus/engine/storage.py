@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from coordinator.consensus.configuration import configuration_of
 from coordinator.consensus.disk import Disk
-from coordinator.consensus.folder import FORMAT_VERSION, IDENTITY, Identity, MemberFolder
+from coordinator.consensus.folder import (
+    FORMAT_VERSION,
+    IDENTITY,
+    Identity,
+    MemberFolder,
+    unusable,
+)
 from coordinator.consensus.journal import Journal
 from coordinator.consensus.segments import damage
 from coordinator.consensus.settings import EngineConfig
 from coordinator.consensus.snapshots import SnapshotStore
-from coordinator.errors import ConfigError
 
 
 class Storage:
@@ -18,8 +23,8 @@ class Storage:
     def __init__(self, config: EngineConfig, disk: Disk | None = None) -> None:
         """Locks and reads the folder, or reads the `disk` that takes the place of its files.
 
-        Raises ConfigError if the folder is in use, unusable or another member's, DamageError if what it holds is not
-        what was written.
+        Raises ConfigError if the folder is in use, unusable or another member's, FatalError if the disk fails,
+        DamageError if what it holds is not what was written.
         """
         self._folder = MemberFolder(config.data_dir, disk)
         self._identity = Identity(
@@ -41,7 +46,7 @@ class Storage:
             self._check()
         except OSError as error:
             self._folder.release()
-            raise ConfigError(f"can't use the data folder {config.data_dir}: {error}") from error
+            raise unusable(config.data_dir, error) from error
         except BaseException:
             self._folder.release()
             raise

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,9 +15,10 @@ from coordinator.consensus.folder import (
     Identity,
     MemberFolder,
     read_identity,
+    unusable,
 )
 from coordinator.consensus.interface import Peer
-from coordinator.errors import ConfigError, DamageError
+from coordinator.errors import ConfigError, DamageError, FatalError
 
 MEMBERS = configuration_of((Peer(7, "n7", "127.0.0.1:7"), Peer(8, "n8", "127.0.0.1:8")))
 OWNER = Identity(
@@ -133,3 +135,8 @@ def test_a_file_in_the_way_is_a_config_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(ConfigError, match="can't use the data folder"):
         MemberFolder(tmp_path / "file")
+
+
+def test_a_failing_disk_is_no_fault_of_the_configuration(tmp_path: Path) -> None:
+    assert isinstance(unusable(tmp_path, OSError(errno.EIO, "broken")), FatalError)
+    assert isinstance(unusable(tmp_path, OSError(errno.EACCES, "denied")), ConfigError)

@@ -73,7 +73,7 @@ def test_damage_says_where_and_what_to_do() -> None:
     message = str(damage("journal-1", 17, "it is odd"))
     assert "journal-1 is damaged at byte 17: it is odd" in message
     assert "coordctl member remove" in message
-    assert "applied index" in message
+    assert "--join" in message
 
 
 def test_a_frame_that_a_killed_program_left_to_the_system_is_synced_before_it_counts() -> None:
