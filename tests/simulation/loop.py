@@ -11,8 +11,9 @@ import asyncio
 import contextvars
 import heapq
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Executor
+from contextlib import contextmanager
 from typing import Any, TypeVar, TypeVarTuple, Unpack
 
 T = TypeVar("T")
@@ -304,6 +305,17 @@ class SimLoop(asyncio.BaseEventLoop):
         self._tasks.clear()
         self._callbacks.clear()
         self._timers.clear()
+
+
+@contextmanager
+def simulated() -> Iterator[SimLoop]:
+    """A loop; in the end, nothing that still waits in it has any effect."""
+    loop = SimLoop()
+    try:
+        yield loop
+    finally:
+        loop.bury()
+        loop.close()
 
 
 def _fulfil(future: asyncio.Future[T], result: T) -> None:

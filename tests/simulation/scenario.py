@@ -25,7 +25,7 @@ from tests.simulation.faults import Faults
 from tests.simulation.history import Fate, History, WriteRecord
 from tests.simulation.holders import Holder
 from tests.simulation.hosts import Host, Hosts
-from tests.simulation.loop import SimLoop, Stuck
+from tests.simulation.loop import SimLoop, Stuck, simulated
 from tests.simulation.network import Network
 from tests.simulation.oracle import Oracle
 from tests.simulation.profile import Profile, profile_of
@@ -254,8 +254,7 @@ class Scenario:
 def run_seed(seed: int, out: TextIO | None = None) -> Report:
     """Runs one simulation; with `out`, its trace is printed there."""
     profile = profile_of(seed)
-    loop = SimLoop()
-    with determined(seed, loop):
+    with simulated() as loop, determined(seed, loop):
         scenario = Scenario(profile, loop, out)
         try:
             loop.run_until_complete(scenario.run())
@@ -263,8 +262,6 @@ def run_seed(seed: int, out: TextIO | None = None) -> Report:
             scenario.complaints.append(f"stuck: {stuck}")
         except Exception:
             scenario.complaints.append(f"the simulation itself failed: {traceback.format_exc()}")
-        loop.bury()
-    loop.close()
     history, oracle = scenario.history, scenario.oracle
     complaints = [
         *oracle.complaints,
