@@ -1,0 +1,110 @@
+"""The oracle: it sees at once when members differ."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from coordinator.config import Limits, Timing
+from coordinator.consensus.interface import ConsensusStatus, Role
+from coordinator.state.commands import Put, Write, encode_bundle, encode_command, encode_proposal
+from tests.simulation.hosts import make_peer
+from tests.simulation.loop import SimLoop, simulated
+from tests.simulation.oracle import ObservedNode, Oracle
+
+
+class Quiet(ObservedNode):
+    """A node without an engine: it only keeps the state."""
+
+    def apply(self, index: int, term: int, entry: bytes) -> None:
+        self.state.apply(entry)
+        self._oracle.applied(self, index, term, entry)
+        self.previous = index
+
+
+@pytest.fixture
+def loop() -> Iterator[SimLoop]:
+    with simulated() as loop:
+        yield loop
+
+
+def make_nodes(loop: SimLoop, oracle: Oracle) -> list[Quiet]:
+    async def make() -> list[Quiet]:
+        return [Quiet(oracle, make_peer(n), "", Limits(), Timing()) for n in (1, 2)]
+
+    return loop.run_until_complete(asyncio.ensure_future(make(), loop=loop))
+
+
+def entry(value: bytes) -> bytes:
+    return encode_bundle([encode_proposal(1, 1, encode_command(Write(Put(b"k", value))))])
+
+
+def test_members_that_agree(loop: SimLoop) -> None:
+    oracle = Oracle(loop)
+    for node in make_nodes(loop, oracle):
+        for index in (2, 5, 64):
+            node.apply(index, 1, entry(b"%d" % index))
+    assert not oracle.complaints
+    assert oracle.truth.revision == 4
+    assert oracle.entry_count == 3
+
+
+def test_another_entry_at_an_index(loop: SimLoop) -> None:
+    oracle = Oracle(loop)
+    one, two = make_nodes(loop, oracle)
+    one.apply(2, 1, entry(b"a"))
+    two.apply(2, 1, entry(b"b"))
+    assert "another entry 2" in oracle.complaints[0]
+
+
+def test_an_entry_that_was_passed_over(loop: SimLoop) -> None:
+    oracle = Oracle(loop)
+    one, two = make_nodes(loop, oracle)
+    for index in (2, 3, 4):
+        one.apply(index, 1, entry(b"%d" % index))
+    two.apply(3, 1, entry(b"3"))
+    assert "others have 2 there" in oracle.complaints[0]
+    two.previous = 3
+    two.apply(6, 1, entry(b"6"))
+    assert "others have 4 there" in oracle.complaints[1]
+
+
+def test_an_entry_applied_twice(loop: SimLoop) -> None:
+    oracle = Oracle(loop)
+    one, _ = make_nodes(loop, oracle)
+    one.apply(2, 1, entry(b"a"))
+    one.apply(2, 1, entry(b"a"))
+    assert oracle.complaints
+
+
+def test_another_state_after_the_same_entries(loop: SimLoop) -> None:
+    oracle = Oracle(loop)
+    one, two = make_nodes(loop, oracle)
+    two.state.apply(entry(b"before"))
+    for node in (one, two):
+        node.apply(64, 1, entry(b"a"))
+    assert "another state" in oracle.complaints[0]
+
+
+def test_a_snapshot_of_another_revision(loop: SimLoop) -> None:
+    oracle = Oracle(loop)
+    one, two = make_nodes(loop, oracle)
+    for index in (2, 3):
+        one.apply(index, 1, entry(b"%d" % index))
+    two.state.apply(entry(b"2"))
+    oracle.restored(two, 2)
+    assert not oracle.complaints
+    oracle.restored(two, 3)
+    assert "restored revision 2 as of entry 3" in oracle.complaints[0]
+
+
+def test_two_leaders_of_one_term(loop: SimLoop) -> None:
+    oracle = Oracle(loop)
+    status = ConsensusStatus(Role.LEADER, 3, 1, 0, 0, 0, 0, 0, 0)
+    oracle.led(1, status)
+    oracle.led(1, status)
+    assert not oracle.complaints
+    oracle.led(2, status)
+    assert "both lead term 3" in oracle.complaints[0]
