@@ -157,9 +157,11 @@ class SessionExpirer:
         self, term: int, ids: Sequence[int], cause: Cause, future: asyncio.Future[Outcome]
     ) -> None:
         """The command that was to end these sessions has come to something."""
-        if future.cancelled() or self._term != term:
-            return  # a later term has started everything anew
+        if future.cancelled():
+            return
         error = future.exception()
+        if self._term != term:
+            return  # a later term has started everything anew
         if error is None:
             for session_id in ids:
                 self._settle(session_id)
