@@ -340,5 +340,6 @@ class WatchStream:
             if events:
                 found.append(MatchedBatch(batch.revision, events))
             watcher.next_revision = batch.revision + 1
-        watcher.synced = watcher.next_revision > self._hub.state.revision
+        # Revision 1 is that of the empty store: nothing is there to be read, and nothing is missing.
+        watcher.synced = not batches or watcher.next_revision > self._hub.state.revision
         return found

@@ -28,6 +28,8 @@ class Unanswered(Exception):
 
 async def wait_for_answer(life: Life, task: asyncio.Task[T], timeout_s: float) -> None:
     """Returns when a task of a process is done, when the process is over, or after a while."""
+    # What comes of it after that is nobody's business.
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
     waiting: set[asyncio.Future[Any]] = {task, life.ended}
     await asyncio.wait(waiting, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
 
@@ -79,7 +81,6 @@ class Caller:
                 self.hosts.loop.after(0.0, life, task.cancel)
             raise Unanswered
         if self.chance.random() < 0.02:
-            task.exception()
             raise Unanswered
         await asyncio.sleep(self.chance.uniform(1e-4, 3e-3))
         try:

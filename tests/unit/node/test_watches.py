@@ -81,6 +81,17 @@ async def test_a_synced_watch_gets_what_matches() -> None:
     assert stream.take() is None
 
 
+async def test_a_watch_from_the_first_revision_of_an_empty_store_waits() -> None:
+    world = World()
+    stream = world.stream()
+    watcher = stream.create(1, Filter(ALL), 1)
+    # One look at history, which is empty; then there is nothing to do until something happens.
+    while stream.take() is not None:
+        assert not watcher.synced or watcher.idle
+    world.put("/a")
+    assert drain(stream) == {1: [(2, (b"/a",))]}
+
+
 async def test_filters_leave_out_puts_or_deletes() -> None:
     world = World()
     stream = world.stream()
