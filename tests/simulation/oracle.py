@@ -138,8 +138,8 @@ class ObservedNode(MemberNode):
         self._oracle.applied(self, index, term, entry)
         self.previous = index
 
-    def restore(self, index: int, term: int, slices: object) -> None:
-        super().restore(index, term, slices)  # type: ignore[arg-type]  # until the other room follows
+    def restore(self, index: int, term: int, prepared: object) -> None:
+        super().restore(index, term, prepared)
         self.previous = index
         self._oracle.restored(self, index)
 
