@@ -166,7 +166,7 @@ class TimeoutNow(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fi
 
 
 class Farewell(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=18):
-    """Takes the place of a Hello: the receiver was removed from the cluster, and that is committed."""
+    """The receiver was removed from the cluster, and that is committed. May take the place of a Hello."""
 
 
 Message = (

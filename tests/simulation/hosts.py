@@ -44,6 +44,8 @@ class Host:
         """It was taken out of the cluster, or may have been."""
         self.dismissed = False
         """Its process ended by itself because it was removed: nobody starts it again."""
+        self.wanted = False
+        """It is to start again as soon as it has stopped."""
         self.tainted = False
         """A sync failed: only the disk knows what it holds, so that the machine must be started anew."""
         self.peers: tuple[Peer, ...] = ()
@@ -97,7 +99,11 @@ class Hosts:
 
     def boot(self, host: Host) -> None:
         """Starts the process of a machine."""
-        if host.life is not None or host.dismissed:
+        if host.life is not None:
+            host.wanted = True
+            return
+        host.wanted = False
+        if host.dismissed:
             return
         if host.tainted:
             host.tainted = False
@@ -186,7 +192,7 @@ class Hosts:
 
     def kill(self, host: Host, *, power: bool) -> None:
         """Ends a process at once; with the power, the disk forgets what was not synced."""
-        life = host.life
+        life, host.wanted = host.life, False
         if life is not None:
             self.trace.note(f"n{host.peer.id} {'loses power' if power else 'is killed'}")
             life.end()
@@ -229,6 +235,8 @@ class Hosts:
                 self.network.leave(host.end, announce=True)
             host.life = host.engine = host.node = host.end = None
             host.up = False
+            if host.wanted:
+                self.boot(host)
 
 
 def pick(chance: random.Random, hosts: Sequence[Host]) -> Host | None:

@@ -7,11 +7,13 @@ allows what it asks for. What passes is handed on in a form in which `SyncObj` d
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Protocol
 
 from coordinator.consensus.codec import (
     Append,
     AppendAck,
+    Farewell,
     Message,
     Payload,
     PreVote,
@@ -36,7 +38,7 @@ from coordinator.consensus.engine.replication import Replication
 from coordinator.consensus.engine.transfer import SnapshotReceiver, SnapshotSender
 from coordinator.consensus.interface import Role
 from coordinator.consensus.journal import Journal
-from coordinator.errors import FatalError
+from coordinator.errors import FatalError, MemberRemoved
 
 _log = logging.getLogger(__name__)
 
@@ -60,7 +62,9 @@ class Guard:
         receiver: SnapshotReceiver,
         inbox: _Inbox,
         send: Send,
+        removed: Callable[[int], bool],
     ) -> None:
+        """`removed` says whether a member was removed from the cluster, and that is committed."""
         self._core = core
         self._journal = journal
         self._durability = durability
@@ -71,6 +75,7 @@ class Guard:
         self._receiver = receiver
         self._inbox = inbox
         self._send = send
+        self._removed = removed
         self._voters: set[int] = set()
         self._voters_term = 0
 
@@ -99,6 +104,8 @@ class Guard:
                 self._elections.take_grant(member, message.term)
             case TimeoutNow():
                 self._elections.campaign_for(member, message.term)
+            case Farewell():
+                raise MemberRemoved
             case TermNotice():
                 self._note_term(message.term)
             case Probe():
@@ -138,7 +145,10 @@ class Guard:
 
     def _take_pre_vote(self, member: int, question: PreVote) -> None:
         core = self._core
-        if question.term <= core.term:
+        if self._removed(member):
+            # A leader that came after its removal does not send it the log that would tell.
+            self._send(member, Farewell())
+        elif question.term <= core.term:
             self._send(member, TermNotice(core.term))
         elif self._elections.grants(member, question):
             self._send(member, PreVoteGrant(question.term))

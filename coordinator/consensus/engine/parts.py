@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 
 from coordinator.consensus.codec import Message
-from coordinator.consensus.configuration import configuration_of
+from coordinator.consensus.configuration import Configuration, configuration_of
 from coordinator.consensus.engine.applier import Applier
 from coordinator.consensus.engine.compaction import Compaction
 from coordinator.consensus.engine.core import Core
@@ -73,6 +73,7 @@ class Parts:
             self.receiver,
             application,
             transport.send,
+            removed=lambda member: member in self._committed_members.removed,
         )
 
     def _make_followers(self) -> None:
@@ -265,10 +266,13 @@ class Parts:
         self._tell_transport()
         self.application.members_changed(self.members)
 
+    @property
+    def _committed_members(self) -> Configuration:
+        return self.history.at(self.core.applied_index)
+
     def _tell_transport(self) -> None:
         # That somebody was removed is told to nobody before it is committed.
-        applied = self.history.at(self.core.applied_index)
-        self.transport.set_peers(self.members, applied.removed)
+        self.transport.set_peers(self.members, self._committed_members.removed)
 
     def _settle_members(self) -> None:
         """Looks whether the newest configuration is committed by now.

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from coordinator.consensus.codec import Append
+from coordinator.consensus.codec import Append, Farewell, PreVote
 from coordinator.consensus.configuration import (
     configuration_of,
     encode_configuration,
@@ -198,6 +198,25 @@ async def test_a_member_that_was_removed_stops_and_says_so(tmp_path: Path) -> No
         assert not stage.failures, "not committed yet"
         assert not message.voting
         stage.receive(2, append_of(1, (3, 1), 3))
+        await stage.settle()
+        assert isinstance(stage.failures[0], MemberRemoved)
+
+
+async def test_a_removed_member_that_asks_for_votes_is_told(tmp_path: Path) -> None:
+    """The leader of its time may be gone, and a later one does not send it the log."""
+    async with Stage(tmp_path) as stage:
+        out = without(THREE, 3)
+        stage.receive(2, append_of(1, (1, 0), 1, entry_of(out)))
+        await stage.settle()
+        stage.receive(3, PreVote(9, 9, 9))
+        await stage.settle()
+        assert not stage.take(Farewell), "not committed yet"
+        stage.receive(2, append_of(1, (2, 1), 2))
+        await stage.settle()
+        stage.receive(3, PreVote(9, 9, 9))
+        await stage.settle()
+        assert stage.take(Farewell, 3) == [Farewell()]
+        stage.receive(2, Farewell())
         await stage.settle()
         assert isinstance(stage.failures[0], MemberRemoved)
 
