@@ -57,7 +57,7 @@ class Clock:
         def collected(phase: str, details: dict[str, int]) -> None:
             self.collections += phase == "stop" and details["generation"] == 2
 
-        asyncio.Handle._run = timed  # type: ignore[method-assign]  # only for the time of a measurement
+        asyncio.Handle._run = timed  # type: ignore[method-assign, assignment]  # for the time of a measurement
         gc.callbacks.append(collected)
         try:
             yield self

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from coordinator.consensus.codec import Message
+from coordinator.consensus.codec import Farewell, Message
 from coordinator.consensus.configuration import Configuration, configuration_of
 from coordinator.consensus.engine.applier import Applier
 from coordinator.consensus.engine.compaction import Compaction
@@ -284,6 +284,9 @@ class Parts:
             return
         self._settled_index = index
         self._tell_transport()
+        for member in self.history.newest.removed:
+            # One that has not got its removal yet, or not its commit, may hear of it from nobody else.
+            self.transport.send(member, Farewell())
         if self.config.this.id in self.history.newest.removed:
             raise MemberRemoved
 

@@ -213,6 +213,7 @@ async def test_a_removed_member_that_asks_for_votes_is_told(tmp_path: Path) -> N
         assert not stage.take(Farewell), "not committed yet"
         stage.receive(2, append_of(1, (2, 1), 2))
         await stage.settle()
+        assert stage.take(Farewell) == [Farewell()], "told once it is"
         stage.receive(3, PreVote(9, 9, 9))
         await stage.settle()
         assert stage.take(Farewell, 3) == [Farewell()]
