@@ -16,6 +16,7 @@ from coordinator.api.watch import WatchService
 from coordinator.config import Config
 from coordinator.consensus.engine.member import Engine
 from coordinator.consensus.settings import EngineConfig
+from coordinator.heap import Heap
 from coordinator.joining import Origin, find_origin
 from coordinator.node.member import MemberNode
 from coordinator.wire.grpc_aio import GrpcAioServer
@@ -68,6 +69,7 @@ class Server:
         ]
         self._grpc = GrpcAioServer(services, limits)
         self._health: asyncio.Task[None] | None = None
+        self._heap = Heap()
 
     def _fail(self, error: BaseException) -> None:
         if not self._failed.done():
@@ -78,6 +80,7 @@ class Server:
         self._grpc.bind(self.config.client_address)
         await self.node.start()
         await self._grpc.start()
+        self._heap.freeze(self.node.state.key_count)
         self._health = asyncio.create_task(self._tell_health())
         log.info(
             "serving",
@@ -93,6 +96,7 @@ class Server:
         """Keeps the health service's word on whether this node can serve: whether it knows a leader."""
         known = None
         while True:
+            self._heap.settle(self.node.state.key_count)
             leader = self.node.consensus_status.leader is not None
             if leader != known:
                 known = leader

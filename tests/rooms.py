@@ -47,6 +47,7 @@ ROOMS = {
     "config": room("errors", ""),
     "settings": room("config errors naming", ""),
     "naming": room("", ""),
+    "heap": room("", ""),
     "joining": room(
         "config errors consensus.folder consensus.interface",
         "structlog grpc coordinator_client.pb",
