@@ -150,7 +150,7 @@ def test_damage_stops_the_node_with_a_way_out(tmp_path: Path) -> None:
     segment.write_bytes(content)
     refused = run(*arguments(folder))
     assert refused.returncode == 1, refused.stderr
-    assert segment.name in refused.stderr and "backup" in refused.stderr
+    assert segment.name in refused.stderr and "coordctl member remove" in refused.stderr
     assert "Traceback" not in refused.stderr
 
 
