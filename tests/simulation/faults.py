@@ -283,6 +283,8 @@ class Faults:
             await engine.change_members(change, force=self._chance.random() < 0.2, timeout_s=1.0)
         except OutcomeUnknown:
             self._note(f"unknown: {change}")
+            if isinstance(change, AddLearner):
+                return  # perhaps it does not belong to the cluster: nobody starts it
         except RequestError as error:
             self._note(f"refused: {change}: {error.reason}")
             if gone is not None:

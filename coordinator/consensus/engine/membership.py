@@ -122,6 +122,7 @@ class Membership:
         core = self._core
         self._check_ready()
         configuration = self._next(change)
+        self._check_learner(change)
         if not force:
             self._check_quorum(change, configuration)
         index = core.append_members(encode_configuration(configuration))
@@ -184,7 +185,8 @@ class Membership:
             case Move():
                 return moved(present, change.id, change.address)
 
-    def _check_quorum(self, change: MemberChange, configuration: Configuration) -> None:
+    def _check_learner(self, change: MemberChange) -> None:
+        """One that is not there, or has not got the log, would only count against the majority."""
         core = self._core
         if isinstance(change, Promote):
             behind = core.last_index - core.match_index(change.id)
@@ -194,6 +196,9 @@ class Membership:
                     "LEARNER_BEHIND",
                     f"the learner is {behind} entries behind, or does not answer: wait until it has caught up",
                 )
+
+    def _check_quorum(self, change: MemberChange, configuration: Configuration) -> None:
+        core = self._core
         if isinstance(change, Promote | Remove):
             voters = configuration.voters
             well = [id for id in voters if id == core.this or self._responsive(id)]

@@ -104,8 +104,9 @@ async def test_a_learner_that_is_behind_or_silent_is_not_promoted(tmp_path: Path
     async with Stage(tmp_path) as stage:
         await lead(stage)
         await change(stage, FOURTH)
-        with pytest.raises(RequestError, match="behind, or does not answer"):
-            await change(stage, Promote(4))
+        for force in (False, True):
+            with pytest.raises(RequestError, match="behind, or does not answer"):
+                await change(stage, Promote(4), force=force)
         stage.connect(4)
         stage.acknowledge(4, stage.engine.status.last_index)
         await change(stage, Promote(4))
