@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tests.audit.engine import Bench, Member, Setting
+from tests.audit.member import Member, Setting
+from tests.audit.scenario import Bench
 
 Waiting = tuple[float, int, int, Any]
 """When a message arrives, from whom, for whom, and the message."""

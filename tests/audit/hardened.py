@@ -5,21 +5,42 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from coordinator.consensus.codec import Message
+from coordinator.consensus.codec import Append, Message
 from coordinator.consensus.configuration import configuration_of
 from coordinator.consensus.engine.member import Engine
 from coordinator.consensus.interface import AddLearner, MemberChange, Remove, Role
 from coordinator.consensus.settings import EngineConfig
 from coordinator.consensus.snapshots import Description, SnapshotStore
 from coordinator.errors import CoordinatorError, DamageError
-from tests.audit.engine import Member, Proposal, RefusedToStart, Setting
+from tests.audit.member import Member, Proposal, RefusedToStart, Setting
 from tests.unit.consensus.faults import FaultDisk
 from tests.unit.consensus.stage import CLUSTER_KEY, ScriptedTransport, make_peers
-from tests.unit.consensus.toy import ToyApplication
+from tests.unit.consensus.toy import Applied, ToyApplication, ToyCapture
+
+
+class WatchedCapture(ToyCapture):
+    """Notes on which threads its parts are encoded."""
+
+    def __init__(self, applied: list[Applied], encoders: list[int]) -> None:
+        super().__init__(applied)
+        self._encoders = encoders
+
+    def read(self) -> Callable[[], bytes] | None:
+        encode = super().read()
+        if encode is None:
+            return None
+
+        def encode_and_tell(encode: Callable[[], bytes] = encode) -> bytes:
+            self._encoders.append(threading.get_ident())
+            return encode()
+
+        return encode_and_tell
 
 
 class CarefulApplication(ToyApplication):
@@ -27,6 +48,9 @@ class CarefulApplication(ToyApplication):
 
     def __init__(self) -> None:
         super().__init__()
+        self.when_applied: Callable[[], None] = lambda: None
+        self.encoders: list[int] = []
+        """The thread of each encoded part of a snapshot."""
         self.given: list[bytes] = []
         self.refuses: bytes | None = None
 
@@ -35,6 +59,10 @@ class CarefulApplication(ToyApplication):
         if entry == self.refuses:
             raise ValueError("a mistake of the application")
         super().apply(index, term, entry)
+        self.when_applied()
+
+    def capture(self) -> ToyCapture:
+        return WatchedCapture(list(self.applied), self.encoders)
 
 
 class HardenedMember(Member):
@@ -47,7 +75,7 @@ class HardenedMember(Member):
         self.chance = random.Random(number)
         self._places: list[tuple[Proposal, int, int]] = []
         self._tasks: list[asyncio.Task[None]] = []
-        self._running = False
+        self._running = self._writing = False
 
     @property
     def core(self) -> Any:
@@ -85,6 +113,7 @@ class HardenedMember(Member):
         except DamageError as error:
             raise RefusedToStart(str(error)) from error
         self._running = True
+        self._watch_writing()
 
     async def kill(self) -> None:
         if not self._running:
@@ -153,6 +182,16 @@ class HardenedMember(Member):
                 ):
                     proposal.outcome = "unknown"
 
+    def offer_with_failing_caller(self, content: bytes) -> None:
+        def fail() -> None:
+            raise RuntimeError("the caller went away")
+
+        self.application.when_applied = fail
+        self.engine.propose(content)
+
+    def future_entry(self, term: int, prev: tuple[int, int]) -> Append:
+        return Append(term, *prev, prev[0] + 1, ((term, b"\7future"),))
+
     async def read(self) -> list[bytes] | None:
         return self.applied if await self.engine.read_barrier(0.05) else None
 
@@ -204,12 +243,38 @@ class HardenedMember(Member):
     async def sync(self) -> None:
         await self.settle()
 
+    async def rest(self) -> None:
+        receiver = self.engine.parts.receiver
+        while self._writing or not receiver._queue.empty():
+            await asyncio.sleep(0.0005)
+        await self.settle()
+
+    def _watch_writing(self) -> None:
+        """Notes when a chunk of a snapshot is being written, on another thread."""
+        receiver = self.engine.parts.receiver
+        write_chunk = receiver._write_chunk
+
+        async def write(*arguments: Any) -> None:
+            self._writing = True
+            try:
+                await write_chunk(*arguments)
+            finally:
+                self._writing = False
+
+        vars(receiver)["_write_chunk"] = write
+
+    def watch_encoding(self) -> list[int]:
+        return self.application.encoders
+
     def _file(self, prefix: str) -> str:
         return min(name for name in self.disk.names() if name.startswith(prefix))
 
     def flip_bit_in_log(self) -> None:
         name = self._file("journal")
         self.disk.flip(name, self.disk.size(name) // 4)
+
+    def pretend_to_have_written(self, size_bytes: int) -> None:
+        self.engine.parts.journal._active_size = size_bytes
 
     @property
     def log_size_bytes(self) -> int:

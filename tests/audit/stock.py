@@ -10,6 +10,7 @@ import copy
 import gzip
 import logging
 import shutil
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from coordinator.consensus.codec import (
     Vote,
 )
 from coordinator.consensus.engine.core import NO_OP, REGULAR
-from tests.audit.engine import (
+from tests.audit.member import (
     ELECTION_S_MAX,
     ELECTION_S_MIN,
     HEARTBEAT_S,
@@ -81,6 +82,30 @@ class StockNode(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
         return len(self.contents)
 
 
+class Witness:
+    """A part of the state that notes where it is encoded."""
+
+    def __init__(self, threads: list[int]) -> None:
+        self._threads = threads
+
+    def __getstate__(self) -> dict[str, list[int]]:
+        self._threads.append(threading.get_ident())
+        return {"_threads": []}
+
+
+class BottomlessFile:
+    """Takes the place of a `ResizableFile` of any size."""
+
+    def write(self, offset: int, values: bytes) -> None:
+        pass
+
+    def read(self, offset: int, size: int) -> bytes:
+        return bytes(size)
+
+    def _destroy(self) -> None:
+        pass
+
+
 class StockMember(Member):
     """On real files, without sockets."""
 
@@ -104,9 +129,11 @@ class StockMember(Member):
             raftMinTimeout=ELECTION_S_MIN,
             raftMaxTimeout=ELECTION_S_MAX,
             appendEntriesPeriod=HEARTBEAT_S,
-            leaderFallbackTimeout=25 * ELECTION_S_MAX,
+            # As many times the election timeout as by default.
+            leaderFallbackTimeout=30 / 1.4 * ELECTION_S_MAX,
             connectionTimeout=2 * ELECTION_S_MAX,
             appendEntriesBatchSizeBytes=self.setting.batch_bytes,
+            appendEntriesUseBatch=self.setting.batch,
             journalFile=str(self.folder / "journal"),
             fullDumpFile=str(self.folder / "dump"),
             useFork=False,
@@ -219,6 +246,16 @@ class StockMember(Member):
         self.core.put(content, callback=ended)
         return proposal
 
+    def offer_with_failing_caller(self, content: bytes) -> None:
+        def fail(*_: object) -> None:
+            raise RuntimeError("the caller went away")
+
+        self.core.put(content, callback=fail)
+
+    def future_entry(self, term: int, prev: tuple[int, int]) -> Append:
+        version = b"\3" + stock_bytes.dumps(7)
+        return Append(term, *prev, prev[0] + 1, ((term, version),))
+
     async def read(self) -> list[bytes] | None:
         """All that it offers: whether it believes to lead."""
         return self.applied if self.core._isLeader() else None
@@ -277,12 +314,26 @@ class StockMember(Member):
     async def sync(self) -> None:
         pass
 
+    async def rest(self) -> None:
+        await self.settle()
+
+    def watch_encoding(self) -> list[int]:
+        threads: list[int] = []
+        self.core.witness = Witness(threads)
+        return threads
+
     def flip_bit_in_log(self) -> None:
         path = self.folder / "journal"
         content = bytearray(path.read_bytes())
         term_of_first = FIRST_RECORD_OFFSET + 4 + 8
         content[term_of_first] ^= 1
         path.write_bytes(content)
+
+    def pretend_to_have_written(self, size_bytes: int) -> None:
+        journal = self.state("raftLog")
+        journal._FileJournal__journalFile._destroy()
+        journal._FileJournal__journalFile = BottomlessFile()
+        journal._FileJournal__currentOffset = size_bytes
 
     @property
     def log_size_bytes(self) -> int:

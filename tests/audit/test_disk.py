@@ -6,7 +6,8 @@ import itertools
 
 from coordinator.consensus.codec import AppendAck, RequestVote, Vote
 from tests.audit.cluster import Cluster
-from tests.audit.engine import Bench, Member, RefusedToStart, require, scenario
+from tests.audit.member import Member, RefusedToStart
+from tests.audit.scenario import Bench, require, scenario
 
 
 async def follow(member: Member, count: int, commit: int | None = None) -> int:
@@ -62,7 +63,7 @@ async def test_a_vote_loss(bench: Bench) -> None:
 
 @scenario
 async def test_n_meta_lost(bench: Bench) -> None:
-    """A vote survives a power failure that leaves any part of what was not synced; a damaged record is not taken for none.
+    """A vote survives a power failure that leaves any part of what was not synced.
 
     The stock engine keeps the vote in a file of its own, renamed without a sync: empty after the failure.
     """
@@ -146,3 +147,15 @@ async def test_n_never_shrinks(bench: Bench) -> None:
     assert len(member.log()) < 10
     after = member.log_size_bytes
     require(after < before / 2, f"{before} bytes before, {after} after")
+
+
+@scenario
+async def test_n_uint32_offset(bench: Bench) -> None:
+    """A log that takes more than 4 GiB between two compactions goes on."""
+    member = await bench.member()
+    await follow(member, 5)
+    member.pretend_to_have_written(1 << 32)
+    await member.hear_entries(2, 1, (5, 1), 6, (1, b"one more"))
+    await member.settle()
+    require(not member.errors, f"it raised {member.errors!r}")
+    assert member.said(AppendAck)[-1].index == 6

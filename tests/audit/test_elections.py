@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from coordinator.consensus.codec import RequestVote, Vote
 from tests.audit.cluster import Cluster
-from tests.audit.engine import ELECTION_S_MAX, Bench, require, scenario
+from tests.audit.member import ELECTION_S_MAX
+from tests.audit.scenario import Bench, require, scenario
 
 
 @scenario

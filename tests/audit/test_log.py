@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from coordinator.consensus.codec import Append, AppendAck, Vote
 from tests.audit.cluster import Cluster
-from tests.audit.engine import Bench, Member, require, scenario
+from tests.audit.member import Member
+from tests.audit.scenario import Bench, require, scenario
 
 
 class Promises:

@@ -5,17 +5,12 @@ Time is a number: heartbeats are 10 s, election timeouts 60 to 120 s, and a seco
 
 from __future__ import annotations
 
-import os
-import random
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pysyncobj.syncobj as syncobj
-import pytest
-from pysyncobj.journal import ResizableFile
 
 from coordinator.consensus.codec import Append, AppendAck, Message, PreVoteGrant, Vote
 from tests.unit.consensus.stage import entries
@@ -27,18 +22,8 @@ ELECTION_S_MAX = 120
 M = TypeVar("M")
 
 
-class PropertyViolated(Exception):
-    """The engine broke what a scenario promises. Not an AssertionError: those say that the scenario itself is wrong."""
-
-
 class RefusedToStart(Exception):
     """The engine found its files damaged and said so."""
-
-
-def require(promise: bool, otherwise: str) -> None:
-    """States the property of a scenario; `otherwise` says what happened instead."""
-    if not promise:
-        raise PropertyViolated(otherwise)
 
 
 class Clock:
@@ -69,6 +54,8 @@ class Setting:
     count: int = 3
     batch_bytes: int = 64 * 1024
     """Entries travel in messages of about this size."""
+    batch: bool = True
+    """False: the stock engine sends each entry by itself, which it offers for the sake of latency."""
     synced: list[object] = field(default_factory=list)
     """Every sync that the stock engine asks the system for."""
 
@@ -134,6 +121,14 @@ class Member(ABC):
         """Proposes an entry."""
 
     @abstractmethod
+    def offer_with_failing_caller(self, content: bytes) -> None:
+        """Proposes an entry; whoever is told that it was applied raises."""
+
+    @abstractmethod
+    def future_entry(self, term: int, prev: tuple[int, int]) -> Append:
+        """An Append with one entry of a newer version, all committed."""
+
+    @abstractmethod
     async def read(self) -> list[bytes] | None:
         """Asks for a read that must see all that is committed; None: refused."""
 
@@ -181,8 +176,20 @@ class Member(ABC):
         """Lets what was heard reach the files, without anything else."""
 
     @abstractmethod
+    async def rest(self) -> None:
+        """Lets what was heard of a snapshot be taken in."""
+
+    @abstractmethod
+    def watch_encoding(self) -> list[int]:
+        """Returns a list that fills with the threads on which the state of the application is encoded from now on."""
+
+    @abstractmethod
     def flip_bit_in_log(self) -> None:
         """Changes the file of a log that holds many entries, in an old one of them."""
+
+    @abstractmethod
+    def pretend_to_have_written(self, size_bytes: int) -> None:
+        """From now on the file that takes entries seems that large."""
 
     @property
     @abstractmethod
@@ -308,72 +315,3 @@ class Member(ABC):
         while self.setting.clock.now < end:
             self.setting.clock.now += step_s
             await self.settle()
-
-
-@dataclass
-class Bench:
-    """Makes members of one engine, and ends them."""
-
-    engine: str
-    folder: Path
-    monkeypatch: pytest.MonkeyPatch
-    clock: Clock = field(default_factory=Clock)
-    _members: list[Member] = field(default_factory=list)
-    _synced: list[object] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        if self.engine == "stock":
-            for place, name in ((os, "fsync"), (os, "fdatasync"), (ResizableFile, "flush")):
-                self.monkeypatch.setattr(place, name, self._synced.append)
-
-    async def member(self, count: int = 3, number: int = 1, **values: Any) -> Member:
-        """A member that runs and is connected to all others, who are played by the scenario."""
-        member = self.make(self.setting(count=count, **values), number)
-        await member.start()
-        for other in member.others:
-            member.connect(other)
-        await member.settle()
-        return member
-
-    def setting(self, **values: Any) -> Setting:
-        return Setting(self.folder, self.clock, synced=self._synced, **values)
-
-    def make(self, setting: Setting, number: int) -> Member:
-        from tests.audit.hardened import HardenedMember
-        from tests.audit.stock import StockMember
-
-        kind = HardenedMember if self.engine == "hardened" else StockMember
-        member = kind(setting, number)
-        self._members.append(member)
-        return member
-
-    async def close(self) -> None:
-        for member in self._members:
-            await member.kill()
-
-
-Scenario = Callable[[Bench], Awaitable[None]]
-
-
-def scenario(body: Scenario) -> Any:
-    """Makes a test of a scenario: it must pass with the hardened engine, and end in PropertyViolated with the stock one."""
-
-    @pytest.mark.parametrize("engine", ["hardened", "stock"])
-    async def test(engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        random.seed(1)
-        bench = Bench(engine, tmp_path, monkeypatch)
-        monkeypatch.setattr(syncobj, "monotonicTime", bench.clock)
-        try:
-            if engine == "hardened":
-                await body(bench)
-            else:
-                with pytest.raises(PropertyViolated) as violation:
-                    await body(bench)
-                print(f"stock engine: {violation.value}")
-        finally:
-            await bench.close()
-
-    test.__name__ = test.__qualname__ = body.__name__  # type: ignore[attr-defined]  # it is a function
-    test.__module__, test.__doc__ = body.__module__, body.__doc__
-    # The stock engine leaves files open.
-    return pytest.mark.filterwarnings("ignore::ResourceWarning")(test)
