@@ -240,6 +240,12 @@ class HardenedMember(Member):
         await self.lose_power()
         return True
 
+    async def crash_while_writing(self, step: int) -> None:
+        self.disk.crash_at = self.disk.operations + 1 + step % 2
+        await self.hear_entries(2, self.term, (1, 0), 1, (self.term, b"entry"))
+        assert self.errors
+        await self.lose_power()
+
     async def sync(self) -> None:
         await self.settle()
 

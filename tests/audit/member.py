@@ -172,6 +172,10 @@ class Member(ABC):
         """Loses power at some step of taking a snapshot and cutting the log; False: it takes fewer steps."""
 
     @abstractmethod
+    async def crash_while_writing(self, step: int) -> None:
+        """Loses power while an entry of the present leader is written; what was not synced is torn."""
+
+    @abstractmethod
     async def sync(self) -> None:
         """Lets what was heard reach the files, without anything else."""
 

@@ -311,6 +311,11 @@ class StockMember(Member):
             await self.kill()
             return True
 
+    async def crash_while_writing(self, step: int) -> None:
+        """Term and vote have a file of their own; renamed without a sync, it is empty after the failure."""
+        await self.kill()
+        (self.folder / "journal.meta").write_bytes(b"")
+
     async def sync(self) -> None:
         pass
 

@@ -7,6 +7,7 @@ certificates to prove, and not the subject of these scenarios.
 from __future__ import annotations
 
 import struct
+import zlib
 from pathlib import Path
 
 import pysyncobj.pickle as stock_bytes
@@ -112,3 +113,21 @@ async def test_n_frame_limit(bench: Bench) -> None:
         require(
             server.buffered <= 200_000, f"{server.buffered} bytes are kept, and more is awaited"
         )
+
+
+@scenario
+async def test_n_zlib_bomb(bench: Bench) -> None:
+    """A small frame of a stranger does not become a large piece of memory."""
+    sizes: list[int] = []
+    decompress = zlib.decompress
+
+    def measure(content: bytes) -> bytes:
+        sizes.append(len(expanded := decompress(content)))
+        return expanded
+
+    bench.monkeypatch.setattr(zlib, "decompress", measure)
+    bomb = zlib.compress(bytes(8_000_000))
+    async with serve(bench) as server:
+        for attack in (struct.pack("i", len(bomb)) + bomb, pretend(bomb)):
+            await server.hear(attack, lambda: bool(sizes))
+            require(not sizes, f"{len(attack)} bytes became {max(sizes, default=0)}")
