@@ -1,0 +1,13 @@
+"""All that is fuzzed."""
+
+from __future__ import annotations
+
+from tests.fuzz import engines, files, frames, states
+from tests.fuzz.target import Target
+
+TARGETS: list[Target] = [
+    *frames.TARGETS,
+    *engines.TARGETS,
+    *files.TARGETS,
+    *states.TARGETS,
+]
