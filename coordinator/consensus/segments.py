@@ -1,8 +1,9 @@
 """The files of the journal: what they look like and how they are read back.
 
 A segment file is a header (magic, format version, salt, number of its first frame, crc32) followed by frames (magic,
-number, length, crc32, payload). The salt goes into each checksum and is nobody's to know: content that an application
-wrote can't pass for a frame.
+number, length, crc32 of the payload, crc32 of this header, payload). The salt goes into each checksum and is nobody's
+to know: content that an application wrote can't pass for a frame, nor for the header of one, so that looking for frames
+behind a torn one takes time in proportion to the bytes there.
 """
 
 from __future__ import annotations
@@ -14,14 +15,15 @@ from typing import Protocol
 from coordinator.consensus.disk import WAY_OUT, Disk
 from coordinator.errors import DamageError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 PREFIX = "journal-"
 _SEGMENT_MAGIC = b"CRDLOG\r\n"
 _SEGMENT_HEADER = struct.Struct("<8sHIQ")
 _CHECKSUM = struct.Struct("<I")
 _HEADER_SIZE = _SEGMENT_HEADER.size + _CHECKSUM.size
 _FRAME_MAGIC = b"\xc0Frm"
-_FRAME_HEADER = struct.Struct("<4sQII")
+_FRAME_OPENING = struct.Struct("<4sQII")
+_FRAME_HEADER_SIZE = _FRAME_OPENING.size + _CHECKSUM.size
 _FRAME_SEAL = struct.Struct("<QI")
 
 
@@ -39,7 +41,8 @@ def segment_header(salt: int, sequence: int) -> bytes:
 def seal_frame(salt: int, sequence: int, payload: bytes) -> bytes:
     """A payload as a frame."""
     checksum = _frame_checksum(salt, sequence, payload)
-    return _FRAME_HEADER.pack(_FRAME_MAGIC, sequence, len(payload), checksum) + payload
+    opening = _FRAME_OPENING.pack(_FRAME_MAGIC, sequence, len(payload), checksum)
+    return opening + _CHECKSUM.pack(zlib.crc32(opening, salt)) + payload
 
 
 class Replay(Protocol):
@@ -72,7 +75,7 @@ class SegmentReader:
                 break
             sequence, payload = frame
             journal.replay_frame(self._name, position, sequence, payload)
-            position += _FRAME_HEADER.size + len(payload)
+            position += _FRAME_HEADER_SIZE + len(payload)
         if sequence == 0:
             # The file was made, and its first frame, which holds term and vote, never got to the disk.
             self._remove()
@@ -95,7 +98,7 @@ class SegmentReader:
                 if self._name != segment_name(sequence):
                     raise damage(self._name, 0, f"the file was written as number {sequence:x}")
                 return True
-        if not self._last or content.find(_FRAME_MAGIC, _HEADER_SIZE + _FRAME_HEADER.size) >= 0:
+        if not self._last or content.find(_FRAME_MAGIC, _HEADER_SIZE + _FRAME_HEADER_SIZE) >= 0:
             raise damage(self._name, 0, "the header is damaged")
         self._remove()
         return False
@@ -105,10 +108,14 @@ class SegmentReader:
         self._disk.sync_folder()
 
     def _frame(self, position: int) -> tuple[int, bytes] | None:
-        if position + _FRAME_HEADER.size > len(self._content):
+        start = position + _FRAME_HEADER_SIZE
+        if start > len(self._content):
             return None
-        magic, sequence, size, checksum = _FRAME_HEADER.unpack_from(self._content, position)
-        start = position + _FRAME_HEADER.size
+        opening = self._content[position : position + _FRAME_OPENING.size]
+        (own_checksum,) = _CHECKSUM.unpack_from(self._content, position + _FRAME_OPENING.size)
+        if zlib.crc32(opening, self._salt) != own_checksum:
+            return None
+        magic, sequence, size, checksum = _FRAME_OPENING.unpack(opening)
         if magic != _FRAME_MAGIC or size > len(self._content) - start:
             return None
         payload = self._content[start : start + size]

@@ -144,7 +144,7 @@ JOURNAL = [
     of_consensus(
         "the-first-frame-is-whole-or-the-file-goes",
         "segments",
-        "if not self._last or content.find(_FRAME_MAGIC, _HEADER_SIZE + _FRAME_HEADER.size) >= 0:",
+        "if not self._last or content.find(_FRAME_MAGIC, _HEADER_SIZE + _FRAME_HEADER_SIZE) >= 0:",
         "if False:",
         "journal",
     ),

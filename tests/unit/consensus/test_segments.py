@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import random
+import struct
+import time
 import zlib
 
 import pytest
@@ -13,7 +15,7 @@ from coordinator.consensus.segments import (
     segment_header,
     segment_name,
 )
-from coordinator.errors import DamageError
+from coordinator.errors import DamageError, FatalError
 from tests.unit.consensus.faults import FaultDisk
 
 
@@ -65,7 +67,7 @@ def test_a_newer_format_is_named() -> None:
     header[8] += 1
     header[-4:] = zlib.crc32(header[:-4]).to_bytes(4, "little")
     disk.append(segment_name(1), bytes(header))
-    with pytest.raises(DamageError, match="has format 2"):
+    with pytest.raises(DamageError, match="has format 3"):
         SegmentReader(disk, segment_name(1), last=True).replay(Recorder())
 
 
@@ -91,3 +93,49 @@ def test_a_frame_that_a_killed_program_left_to_the_system_is_synced_before_it_co
     again.sync()
     disk.lose_power(random.Random(3))
     assert [entry.index for entry in Journal(disk, 300).entries] == [1, 2, 3]
+
+
+def test_looking_for_frames_behind_a_torn_one_is_quick_whatever_was_written() -> None:
+    """Content full of what looks like headers of large frames would else be read once for each of them."""
+    header, size = struct.Struct("<4sQII"), 1 << 20
+    count = size // header.size
+    lure = b"".join(
+        header.pack(b"\xc0Frm", 99, max(0, count - number - 3) * header.size, 0)
+        for number in range(count)
+    )
+    disk, name = FaultDisk(), segment_name(1)
+    disk.append(name, segment_header(5, 1) + seal_frame(5, 1, b"one") + seal_frame(5, 2, lure)[:-1])
+    began = time.process_time()
+    SegmentReader(disk, name, last=True).replay(Recorder())
+    assert time.process_time() - began < 1.0
+
+
+def test_a_damaged_frame_before_an_intact_one_of_the_same_file_is_damage() -> None:
+    frames = [segment_header(5, 1), *(seal_frame(5, n, b"content %d" % n) for n in (1, 2, 3))]
+    start = len(frames[0]) + len(frames[1])
+    for offset in range(start, start + len(frames[2])):
+        disk = FaultDisk()
+        disk.append(segment_name(1), b"".join(frames))
+        disk.flip(segment_name(1), offset)
+        with pytest.raises(DamageError, match="before intact ones"):
+            SegmentReader(disk, segment_name(1), last=True).replay(Recorder())
+
+
+def test_entries_with_a_gap_between_them_are_damage() -> None:
+    record = struct.Struct("<BQQI")
+    frames = [seal_frame(5, n, record.pack(1, index, 1, 0)) for n, index in ((1, 1), (2, 3))]
+    disk = FaultDisk()
+    disk.append(segment_name(1), segment_header(5, 1) + b"".join(frames))
+    with pytest.raises(DamageError, match="entry 3 follows entry 1"):
+        Journal(disk, 300)
+
+
+def test_a_sync_is_finished_once() -> None:
+    journal = Journal(FaultDisk(), 300)
+    journal.append(b"first", 1, 0)
+    sync = journal.start_sync()
+    assert sync is not None
+    sync.run()
+    journal.finish_sync(sync)
+    with pytest.raises(FatalError, match="not under way"):
+        journal.finish_sync(sync)
