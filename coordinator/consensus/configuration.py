@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
+from coordinator.consensus.codec import Id
 from coordinator.consensus.interface import Peer
 from coordinator.errors import RequestError, Status
 
@@ -19,7 +20,7 @@ MEMBERS_MAX = 64
 class Member(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """One member."""
 
-    id: int
+    id: Id
     name: str
     address: str
     voter: bool = True
@@ -30,6 +31,11 @@ class Configuration(msgspec.Struct, frozen=True, array_like=True, forbid_unknown
 
     members: tuple[Member, ...]
     removed: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        # Checked here so that it is checked wherever one is read: in the log, in a snapshot, in the folder's identity.
+        if not self.voters:
+            raise ValueError("a configuration has no voter")
 
     @property
     def peers(self) -> tuple[Peer, ...]:
@@ -59,10 +65,7 @@ def encode_configuration(configuration: Configuration) -> bytes:
 
 def decode_configuration(content: bytes) -> Configuration:
     """Raises ValueError or RecursionError if the bytes hold none."""
-    configuration = _decoder.decode(content)
-    if not configuration.voters:
-        raise ValueError("a configuration has no voter")
-    return configuration
+    return _decoder.decode(content)
 
 
 # Changes. Each returns the next configuration or raises RequestError.

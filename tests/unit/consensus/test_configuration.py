@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -90,6 +91,13 @@ def test_bytes_that_hold_none_are_refused(content: bytes) -> None:
 
 
 def test_without_a_voter_it_is_none() -> None:
-    learner = Configuration(configuration_of((Peer(1, "n1", "a:1", voter=False),)).members)
     with pytest.raises(ValueError, match="no voter"):
-        decode_configuration(encode_configuration(learner))
+        configuration_of((Peer(1, "n1", "a:1", voter=False),))
+    with pytest.raises(ValueError, match="no voter"):
+        decode_configuration(msgspec.msgpack.encode(([(1, "n1", "a:1", False)], [])))
+
+
+@pytest.mark.parametrize("id", [0, -1, 1 << 63])
+def test_an_id_that_can_not_be_written_down_is_none(id: int) -> None:
+    with pytest.raises(ValueError):
+        decode_configuration(msgspec.msgpack.encode(([(id, "n1", "a:1", True)], [])))

@@ -116,6 +116,7 @@ def test_another_format_is_refused(folder: MemberFolder) -> None:
         b'{"format": 2, "cluster_key": 1, "member_id": 1, "name": "n\xff", "configuration": [[]]}',
         b'{"format": 2, "cluster_key": 1, "member_id": 1, "name": "\\ud800", "configuration": [[]]}',
         b'{"format": 2, "cluster_key": 1, "member_id": 1, "name": "n", "configuration": [[[]]]}',
+        b'{"format": 2, "cluster_key": 1, "member_id": 1, "name": "n", "configuration": [[], []]}',
         b'{"format": ' + b"[" * 100_000,
     ],
 )

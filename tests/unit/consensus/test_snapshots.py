@@ -124,9 +124,10 @@ def seal(about: bytes, size: int) -> FaultDisk:
         b"\x93\x01\x01\x91\x93\x01\xa1\xff\xa0",
         b"\x93\x01\x01\x91\x93\x01\xa0\xa2n\xff",
         b"\x93\x01\xff\x90",
+        b"\x93\x01\x01\x92\x90\x90",
         b"\x93\x01\x01" + b"\x91" * 100_000,
     ],
-    ids=["nothing", "field", "name", "address", "negative term", "nesting"],
+    ids=["nothing", "field", "name", "address", "negative term", "no voter", "nesting"],
 )
 def test_a_description_that_is_none_is_damage(about: bytes) -> None:
     with pytest.raises(DamageError, match="snapshot-0000000000000001"):
@@ -209,3 +210,14 @@ def test_leftovers_go_at_the_start() -> None:
     store.receive(0, b"half")
     assert store.newest() is None
     assert disk.names() == []
+
+
+def test_a_snapshot_that_was_finished_survives_a_power_failure() -> None:
+    """What it replaces may go at once."""
+    for seed in range(20):
+        disk = FaultDisk()
+        SnapshotStore(disk).write(describe(8), slices_of(8))
+        disk.lose_power(random.Random(seed))
+        found = newest_of(disk)
+        assert found is not None
+        assert found.index == 8
