@@ -186,6 +186,18 @@ async def test_a_vote_waits_for_its_fsync(tmp_path: Path) -> None:
         assert stage.transport.sent == [(2, Vote(4))]
 
 
+async def test_a_vote_that_is_given_again_waits_for_the_same_fsync(tmp_path: Path) -> None:
+    async with Stage(tmp_path) as stage:
+        stage.disk.hold_syncs()
+        for _ in range(2):
+            stage.receive(2, RequestVote(4, 1, 0))
+            await stage.settle()
+        assert not stage.transport.sent
+        stage.disk.release_syncs()
+        await stage.settle()
+        assert stage.transport.sent == [(2, Vote(4))] * 2
+
+
 async def test_a_campaign_waits_for_its_fsync(tmp_path: Path) -> None:
     async with Stage(tmp_path) as stage:
         stage.disk.hold_syncs()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from coordinator.consensus.codec import PreVote, PreVoteGrant, RequestVote, TimeoutNow
+from coordinator.consensus.codec import Append, PreVote, PreVoteGrant, RequestVote, TimeoutNow
+from coordinator.consensus.configuration import configuration_of, encode_configuration
+from coordinator.consensus.engine.core import MEMBERS
 from coordinator.consensus.engine.elections import SUSPICION_SHARE_MAX
-from coordinator.consensus.interface import Role
-from tests.unit.consensus.stage import Stage
+from coordinator.consensus.interface import Peer, Role
+from tests.unit.consensus.stage import Stage, make_peers
 
 
 async def ask(stage: Stage) -> PreVote:
@@ -114,3 +116,20 @@ async def test_a_leader_that_hands_over_is_obeyed_at_once(tmp_path: Path) -> Non
         stage.append(2, 1, (1, 0), 1)  # a heartbeat that arrives with it
         await stage.until(lambda: len(stage.kept(RequestVote)) == 2)
         assert stage.take(RequestVote) == [RequestVote(2, 1, 0, True)] * 2
+
+
+async def test_a_member_that_does_not_vote_does_not_campaign(tmp_path: Path) -> None:
+    async with Stage(tmp_path) as stage:
+        this, *others = make_peers(3)
+        learner = Peer(this.id, this.name, this.address, voter=False)
+        content = MEMBERS + encode_configuration(configuration_of((learner, *others)))
+        stage.receive(2, Append(1, 1, 0, 2, ((1, content),)))
+        await stage.settle()
+        assert stage.role() is Role.LEARNER
+        stage.disconnect(2)
+        stage.engine.parts.core.hasten_election(0)
+        stage.engine.parts.driver.run()
+        for member in (2, 3):
+            stage.receive(member, PreVoteGrant(2))
+        await stage.settle()
+        assert not stage.kept(PreVote) and not stage.kept(RequestVote)

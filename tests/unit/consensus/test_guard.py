@@ -238,6 +238,17 @@ async def test_votes_of_another_term_do_not_count(tmp_path: Path) -> None:
         assert stage.engine.status.role is Role.CANDIDATE
 
 
+async def test_an_old_vote_does_not_make_others_count_again(tmp_path: Path) -> None:
+    async with Stage(tmp_path, 5) as stage:
+        first = await stage.campaign()
+        stage.clear()
+        second = await stage.campaign()
+        for term in (second, first, second):
+            stage.receive(2, Vote(term))
+        await stage.settle()
+        assert stage.engine.status.role is Role.CANDIDATE
+
+
 async def test_only_votes_and_answers_of_voters_count(tmp_path: Path) -> None:
     """Candidates and leaders are heard whoever they are: they may know of members that this one does not know yet."""
     async with Stage(tmp_path) as stage:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from coordinator.consensus.codec import Append, Farewell, PreVote
+from coordinator.consensus.codec import Append, Farewell, PreVote, TermNotice
 from coordinator.consensus.configuration import (
     configuration_of,
     encode_configuration,
@@ -98,6 +98,21 @@ async def test_a_learner_receives_and_does_not_count(tmp_path: Path) -> None:
         stage.acknowledge(2, index)
         await stage.settle()
         assert stage.engine.status.commit_index == index
+
+
+async def test_what_a_learner_acknowledged_to_an_earlier_term_does_not_count(
+    tmp_path: Path,
+) -> None:
+    async with Stage(tmp_path) as stage:
+        await lead(stage)
+        await change(stage, FOURTH)
+        stage.connect(4)
+        stage.acknowledge(4, stage.engine.status.last_index)
+        assert stage.engine.parts.core.match_index(4) == stage.engine.status.last_index
+        stage.receive(2, TermNotice(stage.engine.status.term + 1))
+        await stage.settle()
+        await stage.lead()
+        assert stage.engine.parts.core.match_index(4) == 0
 
 
 async def test_a_learner_that_is_behind_or_silent_is_not_promoted(tmp_path: Path) -> None:

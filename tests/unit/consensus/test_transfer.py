@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterable
 from pathlib import Path
 
 from coordinator.consensus.codec import Append, AppendAck, SnapshotAck, SnapshotChunk
@@ -132,6 +134,30 @@ async def test_a_snapshot_that_was_overtaken_on_its_way_to_the_disk_changes_noth
         stage.disk.release_syncs()
         await stage.until(lambda: stage.engine.status.snapshot_index == 50)
         await stage.settle()
+        assert not stage.application.restored
+        assert stage.engine.status.applied_index == 60
+
+
+async def test_a_snapshot_that_is_overtaken_while_it_is_read_changes_nothing(
+    tmp_path: Path,
+) -> None:
+    async with Stage(tmp_path) as stage:
+        leader = Leader(stage, 50)
+        reading, read = threading.Event(), threading.Event()
+        prepare = stage.application.prepare
+
+        def prepare_slowly(slices: Iterable[bytes]) -> object:
+            reading.set()
+            read.wait(10)
+            return prepare(slices)
+
+        stage.application.prepare = prepare_slowly  # type: ignore[method-assign]  # for this one
+        await leader.send_all()
+        await stage.until(reading.is_set)
+        stage.append(3, TERM, (1, 0), 60, *((TERM, b"%d" % at) for at in range(2, 61)))
+        await stage.settle()
+        read.set()
+        await stage.until(lambda: stage.engine.status.snapshot_index == 50)
         assert not stage.application.restored
         assert stage.engine.status.applied_index == 60
 
@@ -277,6 +303,8 @@ async def test_a_snapshot_that_is_being_sent_is_kept_with_the_entries_after_it(
         stage.acknowledge(2, index)
         await stage.settle()
         assert await stage.engine.compact_now() == index == 122
+        await stage.settle()
+        assert f"snapshot-{102:016x}" in stage.disk.names()
         assert stage.engine.parts.core.first_index <= 102
         stage.receive(3, SnapshotAck(term, 102, 64, True))
         assert (await sent(stage))[0].index == 102

@@ -126,6 +126,45 @@ async def test_a_keep_alive_waits_for_an_expiry_under_way(bus: Bus) -> None:
     assert ttls(await answer) == [0]
 
 
+async def test_the_leader_itself_waits_for_an_expiry_under_way(bus: Bus) -> None:
+    await opened(bus, 7)
+    expirer = bus.nodes[0]._expirer
+    bus.held = True
+    async with asyncio.timeout(5):
+        while not expirer._ending:
+            await asyncio.sleep(0.005)
+    answer = asyncio.create_task(expirer.keep_alive([7], [-1], 5.0))
+    await bus.settle()
+    assert not answer.done()
+    bus.held = False
+    bus.commit()
+    assert await answer == (Renewal(0),)
+
+
+async def test_an_expiry_that_began_meanwhile_is_not_denied(bus: Bus) -> None:
+    await opened(bus, 7)
+    expirer = bus.nodes[0]._expirer
+
+    async def expire() -> None:
+        bus.held = True
+        while not expirer._ending:
+            await asyncio.sleep(0.005)
+
+    bus.before_confirm = expire
+    assert await expirer.keep_alive([7], [-1], 5.0) is None
+
+
+async def test_the_opening_of_an_earlier_term_starts_no_deadlines(bus: Bus) -> None:
+    await opened(bus, 7)
+    bus.held = True
+    bus.elect(1)
+    expirer = bus.nodes[0]._expirer
+    expirer.term_opened(bus.term - 1)
+    assert expirer.open_term == 0
+    expirer.term_opened(bus.term)
+    assert expirer.open_term == bus.term
+
+
 async def test_a_keep_alive_counts_from_its_arrival_not_from_its_confirmation(bus: Bus) -> None:
     await opened(bus, 7)
     await asyncio.sleep(TTL_MS / 2000)
@@ -276,6 +315,9 @@ async def test_a_grace_does_not_lengthen_a_life(bus: Bus) -> None:
     start = now()
     number = await graceful(bus, ttl_ms=600, grace_ms=600)
     await asyncio.sleep(0.3)
+    deadline = bus.nodes[0]._expirer._deadlines[7]
     bus.nodes[1].connection_lost({7: number})
+    await bus.settle()
+    assert bus.nodes[0]._expirer._deadlines[7] == deadline
     ended = await gone(bus, 7, 5.0)
     assert ended - start < 0.6 + SLACK_S
