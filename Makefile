@@ -7,6 +7,7 @@ ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
+FUZZ_INSTALLED := $(VENV)/fuzz-installed
 GEN_VENV := .gen-venv
 GEN_INSTALLED := $(GEN_VENV)/installed
 
@@ -31,7 +32,7 @@ demo: $(INSTALLED) ## Tell the story: services come, die and are missed at once
 test: $(INSTALLED) ## Run the tests, in less than five minutes (ARGS: of pytest)
 	@$(BIN)/python -m pytest -m 'not full' -n 2 --dist loadgroup $(ARGS)
 
-test-all: $(INSTALLED) ## Run every test, the slow ones too (ARGS: of pytest)
+test-all: $(INSTALLED) $(FUZZ_INSTALLED) ## Run every test, the slow ones too (ARGS: of pytest)
 	@$(BIN)/python -m pytest $(ARGS)
 
 gen: $(INSTALLED) $(GEN_INSTALLED) ## Generate code: protobuf messages and the blocking face of the client
@@ -54,7 +55,7 @@ bench: $(INSTALLED) ## Measure (ARGS: of benchmarks/run.py)
 clean: ## Stop the cluster of this checkout; remove its data, the environments, builds and caches
 	@if [ -e .cluster/cluster.json ]; then $(PYTHON) scripts/cluster stop; fi
 	rm -rf .cluster $(VENV) $(GEN_VENV) build dist *.egg-info client/build client/dist client/*.egg-info
-	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .fuzz
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The Python to build environments with must be there and new enough; say so before pip does in its own words.
@@ -70,6 +71,10 @@ $(INSTALLED): pyproject.toml client/pyproject.toml
 	@test -x $(BIN)/python || { $(MAKE) --no-print-directory python && $(PYTHON) -m venv $(VENV); }
 	@echo "Installing into $(VENV) ..."
 	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install $(PIP_FLAGS) -e './client[cli]' -e '.[dev]'
+	@touch $@
+
+$(FUZZ_INSTALLED): $(INSTALLED)
+	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install $(PIP_FLAGS) -e '.[fuzz]'
 	@touch $@
 
 $(GEN_INSTALLED): scripts/gen-requirements.txt

@@ -9,26 +9,28 @@ import logging
 import sys
 from pathlib import Path
 
+import atheris
+
+from tests.fuzz.target import Target
+
 USAGE = __doc__.partition("\n")[0]
 
 
-def replay(name: str, file: Path) -> None:
-    """Runs one kept input, with a traceback if it fails."""
-    from tests.fuzz.registry import TARGETS
-
-    target = next(target for target in TARGETS if target.name == name)
-    target.run(file.read_bytes())
-    print(f"{name}: {file} does what is documented")
-
-
-def fuzz(name: str, seconds: int, folder: Path) -> None:
-    """Runs until the time is over or something is found; ends the program."""
-    import atheris
-
+def load_targets() -> list[Target]:
+    """Imports the program so that it tells which of its lines ran."""
     with atheris.instrument_imports(include=["coordinator"]):
         from tests.fuzz.registry import TARGETS
+    return TARGETS
 
-    target = next(target for target in TARGETS if target.name == name)
+
+def replay(target: Target, file: Path) -> None:
+    """Runs one kept input, with a traceback if it fails."""
+    target.run(file.read_bytes())
+    print(f"{target.name}: {file} does what is documented")
+
+
+def fuzz(target: Target, seconds: int, folder: Path) -> None:
+    """Runs until the time is over or something is found; ends the program."""
     corpus = folder / "corpus"
     corpus.mkdir(parents=True, exist_ok=True)
     for number, seed in enumerate(target.seeds()):
@@ -40,38 +42,28 @@ def fuzz(name: str, seconds: int, folder: Path) -> None:
         except BaseException:
             file = folder / "found"
             file.write_bytes(content)
-            print(f"replay it with: {sys.executable} -m tests.fuzz {name} {file}", file=sys.stderr)
+            command = f"python -m tests.fuzz {target.name} {file}"
+            print(f"replay it with: {command}", file=sys.stderr)
             raise
 
-    atheris.Setup(
-        [
-            sys.argv[0],
-            str(corpus),
-            f"-max_total_time={seconds}",
-            f"-artifact_prefix={folder}/",
-            "-max_len=8192",
-            "-timeout=10",
-            "-rss_limit_mb=1024",
-            "-print_final_stats=1",
-            "-close_fd_mask=0",
-        ],
-        check,
-    )
+    limits = ["-max_len=8192", "-timeout=10", "-rss_limit_mb=1024", "-print_final_stats=1"]
+    limits.append("-keep_seed=1")  # those that run no other lines are still worth mutating
+    prefix = f"-artifact_prefix={folder}/"
+    atheris.Setup([sys.argv[0], str(corpus), f"-max_total_time={seconds}", prefix, *limits], check)
     atheris.Fuzz()
 
 
 def main(arguments: list[str]) -> None:
-    from tests.fuzz.registry import TARGETS
-
-    names = [target.name for target in TARGETS]
-    if not arguments or arguments[0] not in names:
-        sys.exit(f"{USAGE}\ntargets: {', '.join(names)}")
+    targets = {target.name: target for target in load_targets()}
+    if not arguments or arguments[0] not in targets:
+        sys.exit(f"{USAGE}\ntargets: {', '.join(targets)}")
     name, *rest = arguments
     logging.disable(logging.CRITICAL)
     if rest and not rest[0].isdigit():
-        replay(name, Path(rest[0]))
+        replay(targets[name], Path(rest[0]))
         return
-    fuzz(name, int(rest[0]) if rest else 60, Path(rest[1] if len(rest) > 1 else f".fuzz/{name}"))
+    seconds = int(rest[0]) if rest else 60
+    fuzz(targets[name], seconds, Path(rest[1] if len(rest) > 1 else f".fuzz/{name}"))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from coordinator.node.messages import (
     Forward,
     KeepAlive,
     KeepAliveReply,
+    Message,
     Progress,
     ProgressQuestion,
     Refusal,
@@ -169,7 +170,7 @@ def check_messages(content: bytes) -> None:
 def message_seeds() -> list[bytes]:
     proposals = [encode_proposal(2, n, encode_command(Write(Put(b"/k", b"v")))) for n in (1, 2)]
     raws = tuple(msgspec.Raw(proposal) for proposal in proposals)
-    messages = [
+    messages: list[Message] = [
         Forward(1, 5, raws),
         Forward(2, 5, raws),
         Refused((1, 2), True),

@@ -87,7 +87,9 @@ def mutated(seeds: Sequence[bytes]) -> st.SearchStrategy[bytes]:
             b"\0" * 8,
         ]
     )
-    step = st.tuples(st.sampled_from(["flip", "cut", "double", "insert", "replace"]), positions, pieces)
+    step = st.tuples(
+        st.sampled_from(["flip", "cut", "double", "insert", "replace"]), positions, pieces
+    )
     return st.builds(_apply, st.sampled_from(seeds), st.lists(step, max_size=4)) | st.binary(
         max_size=64
     )

@@ -31,7 +31,7 @@ READS = [
         "engine/guard",
         "if self._core.is_voter(member):\n                        self._reads",
         "if True:\n                        self._reads",
-        "guard",
+        "reads",
     ),
     of_consensus(
         "reads-wait-until-applied",

@@ -94,7 +94,7 @@ PROPOSALS = [
         "machine",
         "if request.session not in self._sessions:",
         "if False:",
-        "sessions",
+        "machine",
     ),
 ]
 

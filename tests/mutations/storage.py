@@ -24,7 +24,7 @@ JOURNAL = [
         "journal",
         "if entries and index != self.last_index + 1:",
         "if False:",
-        "journal",
+        "segments",
     ),
     of_consensus(
         "cut-during-a-sync",
@@ -80,7 +80,7 @@ JOURNAL = [
         "journal",
         "if sync is not self._running:",
         "if False:",
-        "journal",
+        "segments",
     ),
     of_consensus(
         "frames-written-once-synced",
@@ -309,14 +309,6 @@ FRAMES = [
         "if self.member else HELLO_SIZE_BYTES_MAX",
         "",
         "connection",
-    ),
-    of_consensus(
-        "replaced-connections-are-not-heard",
-        "connection",
-        "elif not isinstance(message, Ping) and self._board.current(self):",
-        "elif not isinstance(message, Ping):",
-        "connection",
-        "transport",
     ),
     of_consensus(
         "members-of-another-cluster",
