@@ -30,8 +30,8 @@ MUTATIONS = [
     of_consensus(
         "pre-vote-log",
         "engine/elections",
-        "return (question.last_term, question.last_index) >= mine",
-        "return True",
+        "if theirs < mine:\n            return False",
+        "if False:\n            return False",
         "elections",
         "guard",
     ),

@@ -103,8 +103,15 @@ MEMBERS = [
     of_consensus(
         "removed-told-once-committed",
         "engine/parts",
-        "applied = self.history.at(self.core.applied_index)",
-        "applied = self.history.newest",
+        "self.transport.set_peers(self.members, self._committed_members.removed)",
+        "self.transport.set_peers(self.members, self.history.newest.removed)",
+        "membership",
+    ),
+    of_consensus(
+        "candidates-told-once-committed",
+        "engine/parts",
+        "removed=lambda member: member in self._committed_members.removed,",
+        "removed=lambda member: member in self.history.newest.removed,",
         "membership",
     ),
     of_consensus(
