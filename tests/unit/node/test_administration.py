@@ -212,7 +212,7 @@ async def test_a_transfer_that_fails_is_told(bus: Bus) -> None:
     bus.before_transfer = never
     for node in bus.nodes:
         with pytest.raises(RequestError) as caught:
-            await node.transfer_leadership(2, soon(0.2))
+            await node.transfer_leadership(2, soon(0.8))
         assert caught.value.reason == "TRANSFER_FAILED"
     assert bus.leader == 1
 
