@@ -168,7 +168,16 @@ class LeaderElected(msgspec.Struct, frozen=True, array_like=True, tag="le"):
     cluster_id: int
 
 
-Command = Write | Compact | SessionOpen | SessionClose | SessionExpire | LeaderElected
+class DigestCheck(msgspec.Struct, frozen=True, array_like=True, tag="dc"):
+    """Changes nothing: marks the place in the log at which all members compare the digests of their states.
+
+    `definition` says what the digest is made of (`tally.DEFINITION`): members that know another one keep out of it.
+    """
+
+    definition: int
+
+
+Command = Write | Compact | SessionOpen | SessionClose | SessionExpire | LeaderElected | DigestCheck
 
 
 class Proposal(msgspec.Struct, frozen=True, array_like=True):

@@ -14,6 +14,7 @@ from coordinator.state.capture import Capture
 from coordinator.state.commands import (
     Command,
     Compact,
+    DigestCheck,
     LeaderElected,
     Range,
     RequestId,
@@ -238,6 +239,7 @@ class StateMachine:
             return Applied([], [], [], [])
         applied = self._applied = Applied([], [], [], [])
         elected: int | None = None
+        check: int | None = None
         for raw in proposals:
             origin = number = 0
             result: Result
@@ -251,9 +253,11 @@ class StateMachine:
                 revision, result = self._execute(command)
                 if isinstance(command, LeaderElected):
                     elected = command.term
+                elif isinstance(command, DigestCheck):
+                    check = command.definition
             applied.outcomes.append(Outcome(origin, number, revision, result))
-        if elected is not None:
-            applied = msgspec.structs.replace(applied, elected=elected)
+        if elected is not None or check is not None:
+            applied = msgspec.structs.replace(applied, elected=elected, check=check)
         return applied
 
     def _execute(self, command: Command) -> tuple[int, Result]:
@@ -288,6 +292,8 @@ class StateMachine:
             return self._expire(command)
         if isinstance(command, Compact):
             return self._keyspace.compact(command.revision) or Done()
+        if isinstance(command, DigestCheck):
+            return Done()
         return self._elect(command)
 
     def _write(self, command: Write) -> Result:

@@ -104,3 +104,5 @@ class Applied(msgspec.Struct, frozen=True):
     """Ids of sessions closed or expired, in order."""
     elected: int | None = None
     """The term of the last LeaderElected in the entry, if there was one."""
+    check: int | None = None
+    """The definition in the last DigestCheck in the entry, if there was one."""

@@ -32,6 +32,9 @@ from coordinator.state.model import Event, KeyValue
 RECORD_OVERHEAD_BYTES = 256
 """About what a record takes in memory beyond its bytes, whatever its kind. Part of the state: never to be changed."""
 
+DEFINITION = 1
+"""To be raised whenever equal states come to another digest than before."""
+
 _MASK = (1 << 128) - 1
 
 encode = msgspec.msgpack.Encoder().encode

@@ -12,6 +12,7 @@ from coordinator.state.commands import (
     Compact,
     Compare,
     DeleteRange,
+    DigestCheck,
     LeaderElected,
     Op,
     Operator,
@@ -192,6 +193,8 @@ class Oracle:
                     for id in ids:
                         if term == self.term and self.term and id in self.sessions:
                             self.end(id, cause)
+                    return Done()
+                case DigestCheck():
                     return Done()
                 case LeaderElected(term, cluster_id):
                     self.term = max(self.term, term)

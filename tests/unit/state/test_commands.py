@@ -9,6 +9,7 @@ from coordinator.state.commands import (
     Compact,
     Compare,
     DeleteRange,
+    DigestCheck,
     LeaderElected,
     Operator,
     Put,
@@ -40,6 +41,7 @@ EVERYTHING: list[Command] = [
     SessionClose(1, RequestId(1, 1)),
     SessionExpire(3, (1, 2), Cause.CONNECTION_LOST),
     LeaderElected(1, 2**64 - 1),
+    DigestCheck(1),
 ]
 
 

@@ -7,6 +7,7 @@ from coordinator.state.commands import (
     Command,
     Compact,
     DeleteRange,
+    DigestCheck,
     LeaderElected,
     Put,
     Range,
@@ -250,6 +251,17 @@ def test_elections() -> None:
     assert machine.apply(bundle([LeaderElected(3, 7)])).elected == 3
     assert (machine.leader_term, machine.cluster_id) == (4, 5)
     assert machine.apply(bundle([Compact(1)])).elected is None
+
+
+def test_a_digest_check_is_told_and_changes_nothing() -> None:
+    machine = StateMachine()
+    do(machine, Write(Put(b"/a", b"")))
+    before = machine.digest(), machine.revision
+    applied = machine.apply(bundle([DigestCheck(1), DigestCheck(2)]))
+    assert applied.check == 2 and not applied.batches
+    assert [outcome.result for outcome in applied.outcomes] == [Done(), Done()]
+    assert (machine.digest(), machine.revision) == before
+    assert machine.apply(bundle([Compact(1)])).check is None
     assert machine.revision == 1
 
 

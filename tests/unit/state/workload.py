@@ -16,6 +16,7 @@ from coordinator.state.commands import (
     Compact,
     Compare,
     DeleteRange,
+    DigestCheck,
     LeaderElected,
     Op,
     Operator,
@@ -128,6 +129,7 @@ any_command: st.SearchStrategy[Command] = (
         st.sampled_from(Cause),
     )
     | st.builds(LeaderElected, st.integers(1, 2), st.integers(0, 9))
+    | st.builds(DigestCheck, st.integers(0, 2))
 )
 command_lists = st.lists(any_command, min_size=1, max_size=4)
 
