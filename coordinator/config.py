@@ -12,6 +12,12 @@ from dataclasses import dataclass, field
 
 KIB = 1024
 MIB = 1024 * KIB
+GIB = 1024 * MIB
+
+MAY_BE_ZERO = frozenset(
+    {"disk_free_bytes_min", "history_age_ms_max", "digest_check_ms", "scrub_pause_ms"}
+)
+"""Settings that 0 turns off."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,12 @@ class Limits:
     """Concurrent calls and streams of all clients."""
     history_revisions_max: int = 100_000
     """Older history is compacted automatically."""
+    history_size_bytes_max: int = 256 * MIB
+    """Likewise, with the old versions of keys that it keeps."""
+    state_size_bytes_max: int = 2 * GIB
+    """Of keys, history, sessions and results, counted as in `state.tally`; beyond, writes that add are refused."""
+    disk_free_bytes_min: int = 128 * MIB
+    """Such writes are refused, too, while a member's data folder has less left; 0: nobody looks."""
     peer_frame_size_bytes_max: int = 8 * MIB
     """Of one message between members; more than two of the largest requests."""
     peer_send_window_bytes_max: int = 16 * MIB
@@ -70,6 +82,12 @@ class Timing:
     """Granularity of consensus deadlines. A proposal never waits for a tick."""
     request_timeout_ms_default: int = 10_000
     """Of a request whose client set no deadline."""
+    history_age_ms_max: int = 86_400_000
+    """Older history is compacted automatically; 0: whatever its age."""
+    digest_check_ms: int = 30_000
+    """How often members compare what their states come to, if anything changed; 0: never."""
+    scrub_pause_ms: int = 250
+    """Between two looks at some 1,000 records each, to see that memory holds what was applied; 0: never."""
     session_check_ms: int = 50
     """How often the leader looks for sessions whose deadline has passed."""
     watch_progress_ms: int = 10_000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from pathlib import Path
 
@@ -28,6 +29,12 @@ HAND_OVER_SHARE = 0.5
 log = structlog.get_logger()
 
 
+def free_bytes(folder: str) -> int:
+    """Returns what a process without privileges may still write where a folder lies. Raises OSError."""
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize
+
+
 class Server:
     """One node with its listeners."""
 
@@ -36,7 +43,12 @@ class Server:
         self._failed: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
         limits, timing = config.limits, config.timing
         self.node = MemberNode(
-            origin.this, config.client_address, limits, timing, origin.cluster_key
+            origin.this,
+            config.client_address,
+            limits,
+            timing,
+            origin.cluster_key,
+            disk_free=lambda: free_bytes(config.data_dir),
         )
         self._engine = Engine(
             EngineConfig(

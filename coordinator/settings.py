@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from coordinator.config import Config, Limits, Member, Timing
+from coordinator.config import MAY_BE_ZERO, Config, Limits, Member, Timing
 from coordinator.errors import ConfigError
 from coordinator.naming import NAME_PATTERN, NAME_RULE, split_address
 
@@ -79,9 +79,11 @@ def _section(kind: type[SectionT], values: Mapping[str, Any]) -> SectionT:
         try:
             number = int(value)
         except (TypeError, ValueError):
-            number = 0
-        if isinstance(value, bool | float) or number <= 0:
-            raise ConfigError(f"{name}.{key} must be a positive whole number, not {value!r}")
+            number = -1
+        least = 0 if key in MAY_BE_ZERO else 1
+        if isinstance(value, bool | float) or number < least:
+            wanted = "a positive whole number" if least else "a whole number from 0"
+            raise ConfigError(f"{name}.{key} must be {wanted}, not {value!r}")
         numbers[key] = number
     return kind(**numbers)
 

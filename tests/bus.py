@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from coordinator.config import Limits, Timing
 from coordinator.consensus.configuration import (
@@ -27,7 +28,7 @@ from coordinator.consensus.interface import (
     Remove,
     Role,
 )
-from coordinator.errors import RequestError, Status
+from coordinator.errors import FatalError, RequestError, Status
 from coordinator.node.member import MemberNode
 
 
@@ -43,6 +44,7 @@ class BusConsensus:
         self.belief: tuple[int, int | None] | None = None
         self.busy = False
         self.stopped = False
+        self.failure: FatalError | None = None
         self._transferring = False
 
     @property
@@ -70,6 +72,16 @@ class BusConsensus:
 
     async def stop(self) -> None:
         pass
+
+    def fail(self, error: FatalError) -> None:
+        """Stops: it is told nothing and tells nothing any more, and leads no more."""
+        self.failure = error
+        self.stopped = True
+        self._bus.behind.add(self.peer.id)
+        for peer in self.members:
+            self._bus.cut |= {(self.peer.id, peer.id), (peer.id, self.peer.id)}
+        if self._bus.leader == self.peer.id:
+            self._bus.elect(None)
 
     def propose(self, entry: bytes) -> int | None:
         if self._bus.leader != self.peer.id or self._transferring:
@@ -140,7 +152,9 @@ class BusConsensus:
 class Bus:
     """The log and the links of all members."""
 
-    def __init__(self, names: str = "abc", limits: Limits | None = None) -> None:
+    def __init__(
+        self, names: str = "abc", limits: Limits | None = None, timing: Timing | None = None
+    ) -> None:
         self.log: list[tuple[int, bytes]] = []
         self.committed = 0
         self.term = 0
@@ -161,12 +175,21 @@ class Bus:
         self.addresses: dict[int, str] = {}
         # Members that do not apply what is committed, for now.
         self.behind: set[int] = set()
+        # What each member finds free on its disk when it looks.
+        self.disk_free_bytes: dict[int, int] = {}
         self.members: list[BusConsensus] = []
         self.nodes: list[MemberNode] = []
         """What consensus was asked to change, and whether by force."""
         for number, name in enumerate(names, start=1):
             peer = Peer(number, name, f"{name}:1")
-            node = MemberNode(peer, f"{name}:2", limits or Limits(), Timing())
+            self.disk_free_bytes[number] = 1 << 40
+            node = MemberNode(
+                peer,
+                f"{name}:2",
+                limits or Limits(),
+                timing or Timing(),
+                disk_free=partial(self.disk_free_bytes.__getitem__, number),
+            )
             consensus = BusConsensus(self, peer)
             consensus.application = node
             node.attach(consensus)

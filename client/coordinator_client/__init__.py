@@ -36,6 +36,7 @@ from coordinator_client.errors import (
 )
 from coordinator_client.instances import Instance, InstanceState
 from coordinator_client.model import (
+    Alarm,
     Cause,
     DeleteResult,
     Event,
@@ -53,6 +54,7 @@ from coordinator_client.operations import Delete, Get, Nested, Operation, Put, R
 from coordinator_client.views import Change, ChangeType
 
 __all__ = [
+    "Alarm",
     "AlreadyExists",
     "Cause",
     "Change",

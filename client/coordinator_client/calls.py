@@ -255,6 +255,13 @@ _ROLES = {
     cluster_pb2.StatusResponse.LEARNER: "learner",
 }
 
+_ALARMS = {
+    cluster_pb2.Alarm.DIVERGED: "diverged",
+    cluster_pb2.Alarm.DISAGREEMENT: "disagreement",
+    cluster_pb2.Alarm.SPACE_QUOTA: "space-quota",
+    cluster_pb2.Alarm.DISK: "disk",
+}
+
 
 def member_status(reply: cluster_pb2.StatusResponse, endpoint: str) -> model.MemberStatus:
     """Returns the state of a member as the program gets it."""
@@ -279,6 +286,14 @@ def member_status(reply: cluster_pb2.StatusResponse, endpoint: str) -> model.Mem
         watch_count=reply.watch_count,
         digest=reply.digest,
         uptime_s=reply.uptime_s,
+        state_size_bytes=reply.state_size_bytes,
+        history_size_bytes=reply.history_size_bytes,
+        state_size_bytes_max=reply.state_size_bytes_max,
+        disk_free_bytes=reply.disk_free_bytes if reply.HasField("disk_free_bytes") else None,
+        alarms=tuple(
+            model.Alarm(_ALARMS.get(alarm.kind, "unknown"), alarm.member_id, alarm.message)
+            for alarm in reply.alarms
+        ),
         endpoint=endpoint,
     )
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 __all__ = [
+    "Alarm",
     "Cause",
     "DeleteResult",
     "Event",
@@ -188,6 +189,17 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
+class Alarm:
+    """Something that is wrong in the cluster, as the member knows it that answered."""
+
+    kind: str
+    """`diverged`, `disagreement`, `space-quota` or `disk`."""
+    member_id: int
+    """The member that it is about; 0: the cluster as a whole."""
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class MemberStatus:
     """The state of the one member that answered."""
 
@@ -214,5 +226,13 @@ class MemberStatus:
     digest: str = ""
     """Hexadecimal; empty unless it was asked for."""
     uptime_s: float = 0.0
+    state_size_bytes: int = 0
+    """Of keys, history, sessions and results."""
+    history_size_bytes: int = 0
+    state_size_bytes_max: int = 0
+    """Beyond, writes that add to the state are refused."""
+    disk_free_bytes: int | None = None
+    """None: not known."""
+    alarms: tuple[Alarm, ...] = ()
     endpoint: str = field(default="", compare=False)
     """The address that was asked."""

@@ -6,7 +6,7 @@ from coordinator import __version__
 from coordinator.api import render
 from coordinator.api.membership import MembershipMethods, member_message
 from coordinator.consensus.interface import ConsensusStatus, Role
-from coordinator.node.interface import Node
+from coordinator.node.interface import AlarmKind, Node
 from coordinator.rpc import Call, Service, Unary, deadline_of
 from coordinator_client.pb import cluster_pb2
 
@@ -18,6 +18,13 @@ _ROLES = {
     Role.CANDIDATE: cluster_pb2.StatusResponse.CANDIDATE,
     Role.LEADER: cluster_pb2.StatusResponse.LEADER,
     Role.LEARNER: cluster_pb2.StatusResponse.LEARNER,
+}
+
+_ALARMS = {
+    AlarmKind.DIVERGED: cluster_pb2.Alarm.DIVERGED,
+    AlarmKind.DISAGREEMENT: cluster_pb2.Alarm.DISAGREEMENT,
+    AlarmKind.SPACE_QUOTA: cluster_pb2.Alarm.SPACE_QUOTA,
+    AlarmKind.DISK: cluster_pb2.Alarm.DISK,
 }
 
 
@@ -45,7 +52,6 @@ class ClusterService:
         """Describes this member."""
         node, status, state = self._node, self._node.consensus_status, self._node.state
         leader = [m.peer.name for m in node.members() if m.leader]
-        # Taken before the await: everything in the reply is of one applied index.
         described = self._describe(status, leader[0] if leader else "")
         if request.digest:
             described.digest = state.digest()
@@ -72,6 +78,16 @@ class ClusterService:
             session_count=state.session_count,
             watch_count=node.watch_count,
             uptime_s=node.uptime_s,
+            state_size_bytes=state.size_bytes,
+            history_size_bytes=state.history_size_bytes,
+            state_size_bytes_max=node.limits.state_size_bytes_max,
+            disk_free_bytes=node.disk_free_bytes,
+            alarms=[
+                cluster_pb2.Alarm(
+                    kind=_ALARMS[alarm.kind], member_id=alarm.member, message=alarm.message
+                )
+                for alarm in node.alarms()
+            ],
         )
 
     async def members(

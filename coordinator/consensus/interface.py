@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
+from coordinator.errors import FatalError
+
 
 class Role(enum.Enum):
     """What a member is in its term (Raft, Ongaro 2014, sections 3.3 and 4.2.1)."""
@@ -176,6 +178,10 @@ class Consensus(Protocol):
 
     async def stop(self) -> None:
         """Stops taking part; what was acknowledged is on disk. Idempotent."""
+        ...
+
+    def fail(self, error: FatalError) -> None:
+        """Stops taking part, at once and for good, for a reason that the application found."""
         ...
 
     def propose(self, entry: bytes) -> int | None:

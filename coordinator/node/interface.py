@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -24,6 +25,29 @@ class MemberStatus:
     """host:port for clients; empty while not known."""
     leader: bool
     connected: bool
+
+
+class AlarmKind(enum.Enum):
+    """What an operator should look after."""
+
+    DIVERGED = "diverged"
+    """The state of a member differs from that of a majority."""
+    DISAGREEMENT = "disagreement"
+    """States of members differ, and no majority agrees."""
+    SPACE_QUOTA = "space-quota"
+    """The state is as large as it may be: writes that add to it are refused."""
+    DISK = "disk"
+    """A member's disk is nearly full: such writes are refused."""
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """Something that is wrong now, as this node knows it."""
+
+    kind: AlarmKind
+    member: int
+    """The member that it is about; 0: the cluster as a whole."""
+    message: str
 
 
 class Node(Protocol):
@@ -62,6 +86,15 @@ class Node(Protocol):
     @property
     def watches_full(self) -> bool:
         """Whether this member holds as many watches as it may."""
+        ...
+
+    @property
+    def disk_free_bytes(self) -> int | None:
+        """What the file system of the data folder has left; None: not known."""
+        ...
+
+    def alarms(self) -> Sequence[Alarm]:
+        """What is wrong now."""
         ...
 
     def members(self) -> Sequence[MemberStatus]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import structlog
 
@@ -17,14 +17,18 @@ from coordinator.consensus.interface import (
     Peer,
     Role,
 )
-from coordinator.errors import RequestError, Status
+from coordinator.errors import FatalError, RequestError, Status
 from coordinator.node.administration import Administration
-from coordinator.node.interface import MemberStatus
+from coordinator.node.compaction import Compaction
+from coordinator.node.integrity import Integrity
+from coordinator.node.interface import Alarm, MemberStatus
 from coordinator.node.keepalives import KeepAlives
 from coordinator.node.messages import (
     AdministrationReply,
     ChangeMembers,
     ConnectionLost,
+    DigestReport,
+    DiskReport,
     Forward,
     KeepAlive,
     KeepAliveReply,
@@ -38,15 +42,20 @@ from coordinator.node.messages import (
 from coordinator.node.progress import ProgressReports
 from coordinator.node.proposals import Proposals
 from coordinator.node.revisions import RevisionWaiters
+from coordinator.node.scrubbing import Scrubbing
 from coordinator.node.sessions import SessionExpirer
+from coordinator.node.space import Space
 from coordinator.node.watches import WatchHub, WatchStream
-from coordinator.state.commands import Command, Compact
+from coordinator.state.commands import Command
 from coordinator.state.machine import StateMachine
 from coordinator.state.results import Outcome
 from coordinator.state.snapshot import Prepared
 
 TIDY_STEPS = 500
 """Steps of physical compaction in one turn of the loop: about a millisecond."""
+
+OWN_TIMEOUT_S = 10.0
+"""How long a proposal of the node's own may take."""
 
 BARRIER_ATTEMPT_S = 1.0
 """How long one attempt to confirm a read may take before the leader is looked for again."""
@@ -67,7 +76,9 @@ class MemberNode:
         limits: Limits,
         timing: Timing,
         cluster_key: int = 0,
+        disk_free: Callable[[], int] | None = None,
     ) -> None:
+        """`disk_free` returns the bytes left where consensus writes; called on another thread. None: nobody looks."""
         self.member = member
         self.cluster_key = cluster_key
         self.limits = limits
@@ -79,9 +90,11 @@ class MemberNode:
         self._hub = WatchHub(self.state, limits)
         self._revisions = RevisionWaiters(self.state)
         self._tidying = False
-        self._compacting = False
         self._draining = False
         self._stopping = False
+        self._failed = False
+        self._disk_free = disk_free
+        self._scrubbing = Scrubbing(self.state, limits, timing, self._fail)
         self._leader_known = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._consensus: Consensus
@@ -90,24 +103,40 @@ class MemberNode:
         self._keep_alives: KeepAlives
         self._administration: Administration
         self._progress: ProgressReports
+        self._compaction: Compaction
+        self._integrity: Integrity
+        self._space: Space
 
     def attach(self, consensus: Consensus) -> None:
         """Gives the member its consensus engine."""
         self._consensus = consensus
-        self._proposals = Proposals(consensus, self.member.id, self.limits)
-        self._expirer = SessionExpirer(
-            consensus,
-            self.state,
-            self.timing,
-            lambda command: self._proposals.offer(command, self._loop.time() + 10.0),
-        )
+        me, state, limits, timing = self.member.id, self.state, self.limits, self.timing
+        self._space = Space(consensus, state, me, limits, self._disk_free)
+        self._proposals = Proposals(consensus, me, limits, self._space.refuses)
+        self._expirer = SessionExpirer(consensus, state, timing, self._offer)
+        self._compaction = Compaction(consensus, state, limits, timing, self._offer)
+        self._integrity = Integrity(consensus, state, me, timing, self._offer, self._fail)
         self._keep_alives = KeepAlives(consensus, self._expirer)
-        self._administration = Administration(consensus, self.member.id, self.timing)
-        self._progress = ProgressReports(consensus, self.member.id)
+        self._administration = Administration(consensus, me, timing)
+        self._progress = ProgressReports(consensus, me)
+
+    def _offer(self, command: Command) -> asyncio.Future[Outcome]:
+        """Offers what no client asked for."""
+        return self._proposals.offer(command, self._loop.time() + OWN_TIMEOUT_S)
+
+    def _fail(self, error: FatalError) -> None:
+        """Takes this member out of service for good."""
+        if not self._failed:
+            self._failed = True
+            self.give_up()
+            # Whoever found it may be in the midst of what consensus called it for.
+            self._loop.call_soon(self._consensus.fail, error)
 
     async def start(self) -> None:
         """Recovers from disk and begins to take part. Raises what `Consensus.start` raises."""
         await self._consensus.start()
+        await self._space.start()
+        self._scrubbing.start()
         self._turn()
 
     async def hand_over(self, timeout_s: float) -> bool:
@@ -142,16 +171,22 @@ class MemberNode:
             self._timer.cancel()
             self._timer = None
         self.give_up()
+        self._scrubbing.stop()
+        await self._space.stop()
         await self._keep_alives.stop()
         await self._administration.stop()
         await self._consensus.stop()
 
     def _turn(self) -> None:
-        """What is looked at from time to time: deadlines of proposals and sessions, the length of history."""
+        """What is looked at from time to time: deadlines, history, digests, what can be freed."""
         self._timer = self._loop.call_later(self.timing.session_check_ms / 1000, self._turn)
-        self._proposals.expire(self._loop.time())
+        now = self._loop.time()
+        self._proposals.expire(now)
         self._expirer.check()
-        self._compact()
+        self._compaction.check(now)
+        self._integrity.check(now)
+        if self.state.untidy:
+            self._begin_to_tidy()  # what captures and scrubs held back
 
     # --- Node ---------------------------------------------------------------------------------------
 
@@ -166,6 +201,13 @@ class MemberNode:
     @property
     def watch_count(self) -> int:
         return self._hub.count
+
+    @property
+    def disk_free_bytes(self) -> int | None:
+        return self._space.disk_free_bytes
+
+    def alarms(self) -> Sequence[Alarm]:
+        return [*self._integrity.alarms(), *self._space.alarms()]
 
     def members(self) -> Sequence[MemberStatus]:
         leader = self._consensus.status.leader
@@ -182,11 +224,14 @@ class MemberNode:
         ]
 
     async def propose(self, command: Command, deadline: float) -> Outcome:
+        self._space.admit(command)
         return await self._proposals.propose(command, deadline)
 
     async def read(self, *, local: bool, min_revision: int, deadline: float) -> None:
         if not local:
             await self._confirm(deadline)
+        elif self._failed or self._consensus.stopped:
+            raise RequestError(Status.UNAVAILABLE, "STOPPING", "this member is out of service")
         if min_revision > self.state.revision:
             await self._revisions.wait(min_revision, deadline)
 
@@ -242,6 +287,8 @@ class MemberNode:
             self._expirer.term_opened(applied.elected)
         if applied.opened or applied.ended:
             self._expirer.applied(applied.opened, applied.ended)
+        if applied.check is not None:
+            self._integrity.checked(index, applied.check)
         self._proposals.applied(term, applied.outcomes)
         if applied.batches:
             self._hub.publish(applied.batches)
@@ -259,29 +306,6 @@ class MemberNode:
         if self._tidying:
             self._loop.call_soon(self._tidy)
 
-    def _compact(self) -> None:
-        """As leader: proposes to forget history beyond the limit, a tenth of it at a time."""
-        history_max = self.limits.history_revisions_max
-        if (
-            self._compacting
-            or self.state.revision - self.state.compacted_revision
-            <= history_max + history_max // 10
-            or self._consensus.status.role is not Role.LEADER
-        ):
-            return
-        self._compacting = True
-
-        def done(future: asyncio.Future[Outcome]) -> None:
-            self._compacting = False
-            if not future.cancelled() and (error := future.exception()) is not None:
-                log.warning("history was not compacted", error=str(error))
-
-        command = Compact(self.state.revision - history_max)
-        try:
-            self._proposals.offer(command, self._loop.time() + 10.0).add_done_callback(done)
-        except RequestError:
-            self._compacting = False  # too much under way: it can wait
-
     def capture(self) -> Capture:
         return self.state.capture()
 
@@ -295,6 +319,8 @@ class MemberNode:
         self._expirer.state_replaced()
         self._proposals.state_replaced()
         self._hub.state_replaced()
+        self._integrity.state_replaced()
+        self._scrubbing.state_replaced()
         self._revisions.wake()
 
     def leadership_changed(self, status: ConsensusStatus) -> None:
@@ -340,6 +366,10 @@ class MemberNode:
                 self._progress.asked(member, message)
             elif isinstance(message, Progress):
                 self._progress.answered(member, message)
+            elif isinstance(message, DigestReport):
+                self._integrity.received(member, message)
+            elif isinstance(message, DiskReport):
+                self._space.received(member, message)
         except (
             ValueError,
             RecursionError,
@@ -349,5 +379,6 @@ class MemberNode:
     def peer_changed(self, member: int, connected: bool) -> None:
         if connected:
             self._proposals.peer_connected(member)
+            self._integrity.peer_connected(member)
         else:
             self._administration.peer_lost(member)

@@ -23,6 +23,8 @@ class Refused(msgspec.Struct, frozen=True, array_like=True, tag="r"):
 
     numbers: tuple[int, ...]
     overloaded: bool = False
+    no_space: str = ""
+    """Not empty: they would have added to the state, and why there is no room."""
 
 
 class KeepAlive(msgspec.Struct, frozen=True, array_like=True, tag="k"):
@@ -110,6 +112,20 @@ class Progress(msgspec.Struct, frozen=True, array_like=True, tag="g"):
     applied_index: int
 
 
+class DigestReport(msgspec.Struct, frozen=True, array_like=True, tag="i"):
+    """What the state of the sender came to right after the entry at `index`, which held a `DigestCheck`."""
+
+    index: int
+    digest: str
+
+
+class DiskReport(msgspec.Struct, frozen=True, array_like=True, tag="s"):
+    """Whether the sender's disk is short of room. Told again and again while it is, and once when it is no more."""
+
+    short: bool
+    free_bytes: int
+
+
 Message = (
     Forward
     | Refused
@@ -121,6 +137,8 @@ Message = (
     | AdministrationReply
     | ProgressQuestion
     | Progress
+    | DigestReport
+    | DiskReport
 )
 
 _encoder = msgspec.msgpack.Encoder()

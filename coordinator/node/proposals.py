@@ -21,6 +21,7 @@ from coordinator.config import Limits
 from coordinator.consensus.interface import Consensus, ConsensusStatus, Role
 from coordinator.errors import OutcomeUnknown, RequestError, Status
 from coordinator.node.messages import Forward, Refused, encode_message
+from coordinator.node.space import grows_encoded, refusal
 from coordinator.state.commands import (
     Command,
     LeaderElected,
@@ -55,7 +56,15 @@ class _Pending:
 class Proposals:
     """The open proposals of this member, and, while it leads, those that others sent it."""
 
-    def __init__(self, consensus: Consensus, member_id: int, limits: Limits) -> None:
+    def __init__(
+        self,
+        consensus: Consensus,
+        member_id: int,
+        limits: Limits,
+        no_space: Callable[[], str] = str,
+    ) -> None:
+        """`no_space` returns why nothing may be added to the state now; empty: it may."""
+        self._no_space = no_space
         self._consensus = consensus
         self._member_id = member_id
         self._limits = limits
@@ -92,12 +101,7 @@ class Proposals:
             len(self._pending) >= self._limits.proposals_max
             or self._pending_size_bytes + len(data) > self._limits.proposals_size_bytes_max
         ):
-            raise RequestError(
-                Status.RESOURCE_EXHAUSTED,
-                "TOO_MANY_PROPOSALS",
-                "too many writes of this member are under way; try again",
-                {"applied": "no"},
-            )
+            raise _too_many("too many writes of this member are under way; try again")
         pending = _Pending(data, deadline, self._loop.create_future())
         self._enqueue(pending)
         return pending.future
@@ -230,12 +234,17 @@ class Proposals:
             highest = 0
         refused: list[int] = []
         full = False
+        cramped: list[int] = []
+        no_space = self._no_space() if leads else ""
         for proposal, data in proposals:
             if proposal.origin != origin:
                 continue
             if not leads:
                 refused.append(proposal.number)
             elif proposal.number > highest:
+                if no_space and grows_encoded(proposal.command):
+                    cramped.append(proposal.number)
+                    continue
                 if self._inbox_size_bytes > self._limits.proposals_size_bytes_max:
                     full = True
                     refused.append(proposal.number)
@@ -247,6 +256,9 @@ class Proposals:
             self._received[origin] = (message.incarnation, highest)
         if refused:
             self._consensus.send(origin, encode_message(Refused(tuple(refused), full)))
+        if cramped:
+            answer = Refused(tuple(cramped), no_space=no_space)
+            self._consensus.send(origin, encode_message(answer))
         self.schedule()
 
     def _refuse_inbox(self) -> None:
@@ -261,28 +273,26 @@ class Proposals:
     # --- what becomes of them -----------------------------------------------------------------------
 
     def refused(self, message: Refused) -> None:
-        """The leader did not append these: offers them again, or gives up where it is overloaded.
+        """The leader did not append these: offers them again, or gives up where it has no room.
 
         Of a proposal that was handed over twice this says only that the second one was not appended. Whoever refuses it
         does not lead its term any more, so an entry of a later term will tell.
         """
-        self._pause_until = self._loop.time() + REFUSED_PAUSE_S
+        final = message.overloaded or message.no_space
+        if not message.no_space:
+            self._pause_until = self._loop.time() + REFUSED_PAUSE_S
         for number in message.numbers:
             pending = self._pending.get(number)
-            if pending is None or (pending.resent and not message.overloaded):
+            if pending is None or (pending.resent and not final):
                 continue
             self._remove(number)
             if pending.future.done():
                 continue
-            if message.overloaded:
-                pending.future.set_exception(
-                    RequestError(
-                        Status.RESOURCE_EXHAUSTED,
-                        "TOO_MANY_PROPOSALS",
-                        "the leader has too many writes under way; try again",
-                        {"applied": "no"},
-                    )
-                )
+            if message.no_space:
+                pending.future.set_exception(refusal(message.no_space))
+            elif message.overloaded:
+                error = _too_many("the leader has too many writes under way; try again")
+                pending.future.set_exception(error)
             else:
                 self._enqueue(pending)
 
@@ -376,6 +386,10 @@ class Proposals:
                 )
         self._pending.clear()
         self._queue.clear()
+
+
+def _too_many(message: str) -> RequestError:
+    return RequestError(Status.RESOURCE_EXHAUSTED, "TOO_MANY_PROPOSALS", message, {"applied": "no"})
 
 
 def _unavailable(reason: str, message: str) -> RequestError:

@@ -9,11 +9,15 @@ from pathlib import Path
 import grpc
 import pytest
 
-from coordinator.config import Config, Member
+from coordinator.config import Config, Member, Timing
+from coordinator.consensus.interface import Role
 from coordinator.errors import ConfigError
 from coordinator.joining import find_origin
+from coordinator.node.interface import AlarmKind
 from coordinator.server import Server
+from coordinator.state.commands import Put, Write
 from coordinator_client.pb import kv_pb2
+from tests.unit.state.workload import bundle
 
 
 def free_port() -> int:
@@ -102,3 +106,49 @@ async def test_an_address_in_use_is_told_in_a_sentence(tmp_path: Path, field: st
         with pytest.raises(ConfigError, match="in use"):
             await server.start()
         await server.stop()
+
+
+@pytest.mark.parametrize("leads", [True, False])
+async def test_a_node_whose_state_was_altered_is_found_and_the_others_go_on(
+    tmp_path: Path, leads: bool
+) -> None:
+    ports = [(free_port(), free_port()) for _ in range(3)]
+    cluster = tuple(
+        Member(f"n{i}", f"127.0.0.1:{peer}") for i, (_, peer) in enumerate(ports, start=1)
+    )
+    servers = [
+        await make(
+            Config(
+                name=f"n{i}",
+                data_dir=str(tmp_path / f"n{i}"),
+                client_address=f"127.0.0.1:{client}",
+                peer_address=f"127.0.0.1:{peer}",
+                cluster=cluster,
+                timing=Timing(digest_check_ms=100),
+            )
+        )
+        for i, (client, peer) in enumerate(ports, start=1)
+    ]
+    for server in servers:
+        await server.start()
+    try:
+        await put(servers[0].config.client_address, b"/a")
+        odd = next(s for s in servers if (s.node.consensus_status.role is Role.LEADER) == leads)
+        odd.node.state.apply(bundle([Write(Put(b"/by nobody", b""))]))
+        async with asyncio.timeout(20):
+            failure = await odd.failed()
+        assert "differs from that of a majority" in str(failure)
+        await odd.stop()
+        others = [server for server in servers if server is not odd]
+        revisions = [await put(other.config.client_address, b"/b") for other in others]
+        assert revisions == [3, 4]
+        async with asyncio.timeout(20):
+            while not all(
+                [(a.kind, a.member) for a in other.node.alarms()]
+                == [(AlarmKind.DIVERGED, odd.node.member.id)]
+                for other in others
+            ):
+                await asyncio.sleep(0.01)
+    finally:
+        for server in servers:
+            await server.stop()

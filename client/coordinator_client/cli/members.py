@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import click
@@ -28,8 +29,20 @@ def status(digest: bool) -> None:
     else:
         columns = (*STATUS_COLUMNS, *(["digest"] if digest else []))
         printer.table(columns, (answer_row(a, answer) for a, answer in answers.items()))
+        for message, told_by in alarms(answers.values()).items():
+            printer.line(f"ALARM of {', '.join(told_by)}: {message}", style="bold red")
     if not any(isinstance(answer, MemberStatus) for answer in answers.values()):
         click.get_current_context().exit(EXIT_UNAVAILABLE)
+
+
+def alarms(answers: Iterable[Answer]) -> dict[str, list[str]]:
+    """Returns what is wrong, and the names of the members that say so."""
+    found: dict[str, list[str]] = {}
+    for answer in answers:
+        if isinstance(answer, MemberStatus):
+            for alarm in answer.alarms:
+                found.setdefault(alarm.message, []).append(answer.name)
+    return found
 
 
 def addresses(client: Client) -> list[str]:

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from coordinator_client import (
+    Alarm,
     Change,
     DeleteResult,
     Event,
@@ -277,7 +278,16 @@ STATUS_FIELDS = (
     "session_count",
     "watch_count",
     "uptime_s",
+    "state_size_bytes",
+    "history_size_bytes",
+    "state_size_bytes_max",
+    "disk_free_bytes",
 )
+
+
+def alarm_json(alarm: Alarm) -> Json:
+    member = identifier(alarm.member_id) if alarm.member_id else None
+    return {"kind": alarm.kind, "member_id": member, "message": alarm.message}
 
 
 def status_json(status: MemberStatus) -> Json:
@@ -286,5 +296,6 @@ def status_json(status: MemberStatus) -> Json:
         "cluster_id": identifier(status.cluster_id),
         "member_id": identifier(status.member_id),
         **{name: getattr(status, name) for name in STATUS_FIELDS},
+        "alarms": [alarm_json(alarm) for alarm in status.alarms],
         **({"digest": status.digest} if status.digest else {}),
     }

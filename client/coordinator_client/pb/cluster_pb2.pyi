@@ -15,7 +15,7 @@ class StatusRequest(_message.Message):
     def __init__(self, digest: bool = ...) -> None: ...
 
 class StatusResponse(_message.Message):
-    __slots__ = ("header", "name", "version", "role", "leader_id", "leader_name", "term", "commit_index", "applied_index", "revision", "compacted_revision", "snapshot_index", "journal_size_bytes", "snapshot_size_bytes", "key_count", "session_count", "watch_count", "digest", "uptime_s")
+    __slots__ = ("header", "name", "version", "role", "leader_id", "leader_name", "term", "commit_index", "applied_index", "revision", "compacted_revision", "snapshot_index", "journal_size_bytes", "snapshot_size_bytes", "key_count", "session_count", "watch_count", "digest", "uptime_s", "state_size_bytes", "history_size_bytes", "state_size_bytes_max", "disk_free_bytes", "alarms")
     class Role(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         ROLE_UNSPECIFIED: _ClassVar[StatusResponse.Role]
@@ -47,6 +47,11 @@ class StatusResponse(_message.Message):
     WATCH_COUNT_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     UPTIME_S_FIELD_NUMBER: _ClassVar[int]
+    STATE_SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    HISTORY_SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    STATE_SIZE_BYTES_MAX_FIELD_NUMBER: _ClassVar[int]
+    DISK_FREE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    ALARMS_FIELD_NUMBER: _ClassVar[int]
     header: _common_pb2.ResponseHeader
     name: str
     version: str
@@ -66,7 +71,34 @@ class StatusResponse(_message.Message):
     watch_count: int
     digest: str
     uptime_s: float
-    def __init__(self, header: _Optional[_Union[_common_pb2.ResponseHeader, _Mapping]] = ..., name: _Optional[str] = ..., version: _Optional[str] = ..., role: _Optional[_Union[StatusResponse.Role, str]] = ..., leader_id: _Optional[int] = ..., leader_name: _Optional[str] = ..., term: _Optional[int] = ..., commit_index: _Optional[int] = ..., applied_index: _Optional[int] = ..., revision: _Optional[int] = ..., compacted_revision: _Optional[int] = ..., snapshot_index: _Optional[int] = ..., journal_size_bytes: _Optional[int] = ..., snapshot_size_bytes: _Optional[int] = ..., key_count: _Optional[int] = ..., session_count: _Optional[int] = ..., watch_count: _Optional[int] = ..., digest: _Optional[str] = ..., uptime_s: _Optional[float] = ...) -> None: ...
+    state_size_bytes: int
+    history_size_bytes: int
+    state_size_bytes_max: int
+    disk_free_bytes: int
+    alarms: _containers.RepeatedCompositeFieldContainer[Alarm]
+    def __init__(self, header: _Optional[_Union[_common_pb2.ResponseHeader, _Mapping]] = ..., name: _Optional[str] = ..., version: _Optional[str] = ..., role: _Optional[_Union[StatusResponse.Role, str]] = ..., leader_id: _Optional[int] = ..., leader_name: _Optional[str] = ..., term: _Optional[int] = ..., commit_index: _Optional[int] = ..., applied_index: _Optional[int] = ..., revision: _Optional[int] = ..., compacted_revision: _Optional[int] = ..., snapshot_index: _Optional[int] = ..., journal_size_bytes: _Optional[int] = ..., snapshot_size_bytes: _Optional[int] = ..., key_count: _Optional[int] = ..., session_count: _Optional[int] = ..., watch_count: _Optional[int] = ..., digest: _Optional[str] = ..., uptime_s: _Optional[float] = ..., state_size_bytes: _Optional[int] = ..., history_size_bytes: _Optional[int] = ..., state_size_bytes_max: _Optional[int] = ..., disk_free_bytes: _Optional[int] = ..., alarms: _Optional[_Iterable[_Union[Alarm, _Mapping]]] = ...) -> None: ...
+
+class Alarm(_message.Message):
+    __slots__ = ("kind", "member_id", "message")
+    class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        KIND_UNSPECIFIED: _ClassVar[Alarm.Kind]
+        DIVERGED: _ClassVar[Alarm.Kind]
+        DISAGREEMENT: _ClassVar[Alarm.Kind]
+        SPACE_QUOTA: _ClassVar[Alarm.Kind]
+        DISK: _ClassVar[Alarm.Kind]
+    KIND_UNSPECIFIED: Alarm.Kind
+    DIVERGED: Alarm.Kind
+    DISAGREEMENT: Alarm.Kind
+    SPACE_QUOTA: Alarm.Kind
+    DISK: Alarm.Kind
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    MEMBER_ID_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    kind: Alarm.Kind
+    member_id: int
+    message: str
+    def __init__(self, kind: _Optional[_Union[Alarm.Kind, str]] = ..., member_id: _Optional[int] = ..., message: _Optional[str] = ...) -> None: ...
 
 class MemberListRequest(_message.Message):
     __slots__ = ("linearizable", "lag")

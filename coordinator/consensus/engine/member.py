@@ -224,6 +224,10 @@ class Engine:
             return
         parts.driver.kick()
 
+    def fail(self, error: FatalError) -> None:
+        if self._running is not None:
+            self._fail(error)
+
     # Inside.
 
     def _recover(self, parts: Parts) -> None:

@@ -27,6 +27,22 @@ async def test_status_describes_the_member(face: Face) -> None:
     assert bare.digest == ""
 
 
+async def test_status_tells_of_room_and_alarms(face: Face) -> None:
+    await put(face, "/a")
+    state = face.bus.nodes[1].state
+    status = await face.call("Cluster/Status", pb.StatusRequest(), pb.StatusResponse)
+    assert status.state_size_bytes == state.size_bytes > status.history_size_bytes > 0
+    assert status.state_size_bytes_max == face.node.limits.state_size_bytes_max
+    assert status.disk_free_bytes == 1 << 40 and not status.alarms
+    face.bus.disk_free_bytes[1] = 77
+    await face.bus.nodes[0]._space.look()
+    await face.bus.settle()
+    status = await face.call("Cluster/Status", pb.StatusRequest(), pb.StatusResponse)
+    (alarm,) = status.alarms
+    assert (alarm.kind, alarm.member_id) == (pb.Alarm.DISK, 1)
+    assert "77 bytes" in alarm.message
+
+
 async def test_status_needs_no_leader(face: Face) -> None:
     face.bus.elect(None)
     status = await face.call("Cluster/Status", pb.StatusRequest(), pb.StatusResponse)

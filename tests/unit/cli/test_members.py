@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from coordinator_client import Member, MemberStatus
+from coordinator_client import Alarm, Member, MemberStatus
 from coordinator_client.errors import NotFound, RequestRefused, Unavailable
 from tests.unit.cli.conftest import Coordctl
 
@@ -121,6 +123,28 @@ def test_a_member_that_does_not_answer_has_a_row(coordctl: Coordctl) -> None:
     assert first["cluster_id"] == str(1 << 60)
     assert first["digest"] == "ab"
     assert second == {"endpoint": "c:2", "error": "nobody there"}
+
+
+def test_alarms_are_told_once_with_those_who_raise_them(coordctl: Coordctl) -> None:
+    full = Alarm("space-quota", 0, "the state is too large")
+    odd = Alarm("diverged", 3, "n3 differs")
+
+    def status(address: str, digest: bool) -> MemberStatus:
+        name = "n1" if address == "c:1" else "n2"
+        return replace(
+            STATUS, digest="", name=name, alarms=(full, odd) if name == "n1" else (full,)
+        )
+
+    coordctl.client.answers |= {"members": MEMBERS, "status": status}
+    rows = coordctl.run("status").stdout.splitlines()
+    assert rows[3:] == [
+        "ALARM of n1, n2: the state is too large",
+        "ALARM of n1: n3 differs",
+    ]
+    assert coordctl.json("status")["members"][0]["alarms"] == [
+        {"kind": "space-quota", "member_id": None, "message": "the state is too large"},
+        {"kind": "diverged", "member_id": "3", "message": "n3 differs"},
+    ]
 
 
 def test_without_members_the_endpoints_are_asked(coordctl: Coordctl) -> None:

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from coordinator.node.messages import (
     ConnectionLost,
+    DigestReport,
+    DiskReport,
     Forward,
     KeepAlive,
     KeepAliveReply,
@@ -27,6 +29,9 @@ from coordinator.node.messages import (
     [
         Forward(3, 4, (msgspec.Raw(b"\x01"), msgspec.Raw(b"\x02"))),
         Refused((1, 2), True),
+        Refused((1, 2), no_space="full"),
+        DigestReport(7, "ab"),
+        DiskReport(True, 5),
         KeepAlive(1, (2, 3), (0, -1)),
         KeepAliveReply(1, (Renewal(0), Renewal(5, 6))),
         ConnectionLost(((1, 2),)),
