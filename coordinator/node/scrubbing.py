@@ -33,7 +33,7 @@ class Scrubbing:
     ) -> None:
         self._state = state
         self._fail = fail
-        self._revisions_held_max = limits.history_revisions_max
+        self._limits = limits
         self._pause_s = timing.scrub_pause_ms / 1000
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
@@ -86,12 +86,19 @@ class Scrubbing:
                 parts = ", ".join(finding.damaged)
                 self._fail(_failure(f"at revision {finding.revision}: {parts}"))
                 return False
-        elif self._state.compacted_revision - self._began_at > self._revisions_held_max:
+        elif self._holds_much():
             # What is looked at is not freed meanwhile, so a round may not take for ever.
             self._call_off()
             self._haste = min(2 * self._haste, HASTE_MAX)
             log.debug("scrub begins anew, faster", haste=self._haste)
         return True
+
+    def _holds_much(self) -> bool:
+        revisions = self._state.compacted_revision - self._began_at
+        return (
+            revisions > self._limits.history_revisions_max
+            or self._state.held_size_bytes > self._limits.history_size_bytes_max
+        )
 
 
 def _failure(what: str) -> FatalError:

@@ -164,7 +164,7 @@ class Space:
         if self.over_quota:
             message = (
                 f"the state takes {self._state.size_bytes} bytes, and the quota is {self._quota}: "
-                "delete keys and compact history, or raise limits.state_size_bytes_max"
+                "delete keys, or raise limits.state_size_bytes_max"
             )
             found.append(Alarm(AlarmKind.SPACE_QUOTA, 0, message))
         short = {m: f for m, (f, until) in self._others_short.items() if until > self._loop.time()}

@@ -178,6 +178,11 @@ class Keyspace:
         return self._history.size_since(self.base_revision)
 
     @property
+    def held_size_bytes(self) -> int:
+        """Of revisions that were compacted and not freed yet, with the old versions they left."""
+        return self._history.size_since(self._history.first_revision - 1) - self.history_size_bytes
+
+    @property
     def size_bytes(self) -> int:
         """Of keys, history and counters."""
         return self._size + self.history_size_bytes

@@ -111,6 +111,11 @@ class StateMachine:
         return self._keyspace.history_size_bytes
 
     @property
+    def held_size_bytes(self) -> int:
+        """Of compacted revisions that wait for `tidy`, or for a capture or scrub to end; no part of the state."""
+        return self._keyspace.held_size_bytes
+
+    @property
     def size_bytes(self) -> int:
         """Of the whole; see `tally`. The same on every member, whatever it has tidied up."""
         return self._keyspace.size_bytes + self._sessions.size_bytes
