@@ -73,7 +73,8 @@ class Integrity:
             self._judge(index, late=True)
         if not self._period_s or now < self._next_at or self._errand.busy:
             return
-        if self._consensus.status.role is Role.LEADER:
+        alone = len(self._consensus.members) == 1
+        if not alone and self._consensus.status.role is Role.LEADER:
             self._next_at = now + self._period_s
             if self._state.digest() != self._checked_digest or self.alarms():
                 self._errand.run(DigestCheck(DEFINITION))

@@ -271,6 +271,12 @@ async def test_the_leader_asks_when_something_changed() -> None:
     assert len(lookout.offered) == 3
 
 
+async def test_who_is_alone_has_nobody_to_compare_with() -> None:
+    lookout = Lookout("a")
+    lookout.integrity.check(soon(31))
+    assert not lookout.offered
+
+
 # --- a cluster --------------------------------------------------------------------------------------
 
 
