@@ -26,6 +26,8 @@ from coordinator.state.commands import (
 )
 from coordinator.state.machine import StateMachine
 
+SMALL_METADATA_BYTES_MAX = 64
+"""Sessions with no more are let in always: clients that number their deletes need one. Their number is limited."""
 PERIOD_S = 1.0
 """How often the disk is looked at."""
 BELIEVED_S = 3.5
@@ -37,8 +39,11 @@ log = structlog.get_logger()
 
 
 def grows(command: Command) -> bool:
-    """Whether a command may add to the state."""
-    return isinstance(command, SessionOpen) or (isinstance(command, Write) and _has_put(command.op))
+    """Whether a command may add to the state; a small session does not count, as it numbers deletes."""
+    if isinstance(command, SessionOpen):
+        size = sum(len(name.encode()) + len(value.encode()) for name, value in command.metadata)
+        return size > SMALL_METADATA_BYTES_MAX
+    return isinstance(command, Write) and _has_put(command.op)
 
 
 def grows_encoded(command: msgspec.Raw) -> bool:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import grpc
 import pytest
 
-from coordinator.config import Config, Member, Timing
+from coordinator.config import Config, Limits, Member, Timing
 from coordinator.consensus.interface import Role
 from coordinator.errors import ConfigError
 from coordinator.joining import find_origin
 from coordinator.node.interface import AlarmKind
 from coordinator.server import Server
 from coordinator.state.commands import Put, Write
+from coordinator_client import aio
+from coordinator_client.errors import LimitExceeded
 from coordinator_client.pb import kv_pb2
 from tests.unit.state.workload import bundle
 
@@ -105,6 +108,42 @@ async def test_an_address_in_use_is_told_in_a_sentence(tmp_path: Path, field: st
         server = await make(settings)
         with pytest.raises(ConfigError, match="in use"):
             await server.start()
+        await server.stop()
+
+
+@pytest.mark.parametrize(
+    ("limits", "kind"),
+    [
+        (Limits(disk_free_bytes_min=1 << 62), "disk"),
+        (Limits(state_size_bytes_max=20_000), "space-quota"),
+    ],
+)
+async def test_without_room_a_node_takes_only_what_frees_some(
+    tmp_path: Path, limits: Limits, kind: str
+) -> None:
+    settings = replace(config(tmp_path), limits=limits)
+    server = await make(settings)
+    await server.start()
+    try:
+        async with aio.connect(settings.client_address) as client:
+            if kind == "space-quota":
+                await client.put("/a", "x" * 20_000)
+            with pytest.raises(LimitExceeded) as caught:
+                await client.put("/b", "")
+            assert caught.value.reason == "SPACE_QUOTA"
+            with pytest.raises(LimitExceeded):
+                async with client.session(ttl=5, metadata={"about": "x" * 100}):
+                    pass
+            status = await client.status(settings.client_address)
+            assert [alarm.kind for alarm in status.alarms] == [kind]
+            assert status.state_size_bytes_max == limits.state_size_bytes_max
+            assert status.disk_free_bytes is not None and status.disk_free_bytes < 1 << 62
+            deleted = await client.delete("/a")
+            await client.compact(deleted.revision)
+            if kind == "space-quota":
+                await client.put("/b", "")
+                assert not (await client.status(settings.client_address)).alarms
+    finally:
         await server.stop()
 
 

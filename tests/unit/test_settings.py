@@ -73,6 +73,8 @@ def test_a_wrong_setting_gets_a_sentence(values: dict[str, Any], word: str) -> N
         ("name = ", "not TOML"),
         ("[limits]\nwatches_max = 0", "positive"),
         ("[limits]\nwatches_max = true", "positive"),
+        ("[limits]\ndisk_free_bytes_min = -1", "from 0"),
+        ("[timing]\nscrub_pause_ms = 'never'", "from 0"),
         ("[limits]\nnothing_max = 1", "no setting limits.nothing_max"),
         ("[limits]\nsession_ttl_ms_min = 99999999999", "above"),
         ("[limits]\npeer_frame_size_bytes_max = 1000", "two of the largest"),
@@ -94,6 +96,18 @@ def test_a_wrong_file_gets_a_sentence(tmp_path: Path, text: str, word: str) -> N
 def test_a_missing_file_gets_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="can't read"):
         load({}, {}, str(tmp_path / "none.toml"))
+
+
+def test_some_things_are_turned_off_by_nought() -> None:
+    off = {
+        "COORDINATOR_LIMITS_DISK_FREE_BYTES_MIN": "0",
+        "COORDINATOR_TIMING_HISTORY_AGE_MS_MAX": "0",
+        "COORDINATOR_TIMING_DIGEST_CHECK_MS": "0",
+        "COORDINATOR_TIMING_SCRUB_PAUSE_MS": "0",
+    }
+    config = load({}, off)
+    assert config.limits.disk_free_bytes_min == config.timing.history_age_ms_max == 0
+    assert config.timing.digest_check_ms == config.timing.scrub_pause_ms == 0
 
 
 def test_any_address_is_allowed_with_insecure() -> None:
