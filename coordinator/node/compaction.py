@@ -46,7 +46,6 @@ class Compaction:
         """Proposes to compact, if this member leads and there is reason to."""
         status = self._consensus.status
         if status.role is not Role.LEADER:
-            self._term = 0
             return
         if status.term != self._term:
             self._term = status.term
