@@ -50,7 +50,7 @@ PROPOSALS = [
     of_node(
         "refusals-of-what-was-sent-twice",
         "proposals",
-        "if pending is None or (pending.resent and not message.overloaded):",
+        "if pending is None or (pending.resent and not final):",
         "if pending is None:",
         "proposals",
     ),
@@ -238,4 +238,63 @@ WATCHES = [
     ),
 ]
 
-MUTATIONS = [*PROPOSALS, *SESSIONS, *WATCHES]
+UPKEEP = [
+    of_node(
+        "half-is-no-majority",
+        "integrity",
+        "if 2 * count > len(voters):",
+        "if 2 * count >= len(voters):",
+        "integrity",
+    ),
+    of_node(
+        "who-differs-stops",
+        "integrity",
+        "if found.get(self._member_id, digest) != digest:",
+        "if False:",
+        "integrity",
+    ),
+    of_node(
+        "a-replaced-state-is-not-judged",
+        "integrity",
+        "self._reports.pop(self._member_id, None)",
+        "pass",
+        "integrity",
+    ),
+    of_node(
+        "learners-do-not-judge",
+        "integrity",
+        "if member in voters)",
+        ")",
+        "integrity",
+    ),
+    of_node(
+        "damage-ends-the-service",
+        "scrubbing",
+        "if finding.damaged:",
+        "if False:",
+        "scrubbing",
+    ),
+    of_node(
+        "no-room-at-the-member-that-takes-a-write",
+        "member",
+        "self._space.admit(command)",
+        "pass",
+        "space",
+    ),
+    of_node(
+        "no-room-at-the-leader",
+        "proposals",
+        "if no_space and grows_encoded(proposal.command):",
+        "if False:",
+        "space",
+    ),
+    of_node(
+        "history-does-not-live-shorter-after-a-change-of-leader",
+        "compaction",
+        "self._notes.clear()",
+        "pass",
+        "compaction",
+    ),
+]
+
+MUTATIONS = [*PROPOSALS, *SESSIONS, *WATCHES, *UPKEEP]
