@@ -106,6 +106,8 @@ class Interlocutor:
         byte = self.choices.byte()
         flag = bool(byte & 1)
         term, index = self.draw_term(), self.draw_index()
+        if byte == 255:
+            return codec.Farewell()  # the end of all, so not too often
         kind = self.choices.byte() % 18
         if kind < 5:
             previous, commit_index = index, self.draw_index()

@@ -64,13 +64,6 @@ MUTATIONS = [
         "elections",
     ),
     of_consensus(
-        "transfer-of-this-term-only",
-        "engine/elections",
-        "core.leader == leader and core.term == term:",
-        "core.leader == leader:",
-        "elections",
-    ),
-    of_consensus(
         "learners-do-not-campaign",
         "engine/elections",
         "if not core.voting:\n            return False",

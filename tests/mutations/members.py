@@ -115,6 +115,13 @@ MEMBERS = [
         "membership",
     ),
     of_consensus(
+        "removed-candidates-are-told",
+        "engine/guard",
+        "if self._removed(member):",
+        "if False:",
+        "membership",
+    ),
+    of_consensus(
         "removed-stop-once-committed",
         "engine/parts",
         "if index == self._settled_index or index > self.core.applied_index:",
