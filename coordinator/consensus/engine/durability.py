@@ -36,6 +36,8 @@ class Durability:
         self._failed = failed
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._outbox: deque[tuple[int, int, Message]] = deque()
+        self._newest: dict[int, tuple[int, Message]] = {}
+        """What was held for each member last, and up to which mark."""
         self._running: asyncio.Future[None] | None = None
         self._stopped = False
         self._abandoned = False
@@ -45,8 +47,16 @@ class Durability:
         return self._journal.syncing
 
     def hold(self, member: int, message: Message) -> None:
-        """Sends a message once everything that is in the journal now is on disk."""
-        self._outbox.append((self._journal.mark, member, message))
+        """Sends a message once everything that is in the journal now is on disk.
+
+        Said once more while that lasts, it is not kept again: a disk that hangs must not cost memory with every
+        heartbeat that is answered, or vote that is asked for.
+        """
+        mark = self._journal.mark
+        if mark > self._journal.synced_mark and self._newest.get(member) == (mark, message):
+            return
+        self._newest[member] = mark, message
+        self._outbox.append((mark, member, message))
 
     def drive(self) -> None:
         """Sends what may be sent and starts a sync if there is something to sync and none under way."""

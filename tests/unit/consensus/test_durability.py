@@ -195,7 +195,27 @@ async def test_a_vote_that_is_given_again_waits_for_the_same_fsync(tmp_path: Pat
         assert not stage.transport.sent
         stage.disk.release_syncs()
         await stage.settle()
-        assert stage.transport.sent == [(2, Vote(4))] * 2
+        assert stage.transport.sent == [(2, Vote(4))]
+
+
+async def test_what_is_said_again_and_again_while_the_disk_hangs_is_kept_once(
+    tmp_path: Path,
+) -> None:
+    async with Stage(tmp_path) as stage:
+        stage.append(2, 1, (1, 0), 1, (1, b"a"))
+        await stage.settle()
+        stage.disk.hold_syncs()
+        stage.append(2, 1, (2, 1), 1, (1, b"b"))
+        await stage.settle()
+        for _ in range(1_000):
+            stage.append(2, 1, (3, 1), 1)
+            stage.receive(3, RequestVote(1, 9, 9))
+        assert len(stage.engine.parts.durability._outbox) < 5
+        stage.clear()
+        stage.disk.release_syncs()
+        await stage.settle()
+        assert stage.take(AppendAck)[-1] == AppendAck(1, False, 0, 3)
+        assert stage.take(Vote) == [Vote(1)]
 
 
 async def test_a_campaign_waits_for_its_fsync(tmp_path: Path) -> None:
