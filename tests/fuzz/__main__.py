@@ -5,22 +5,27 @@ What is found is kept in FOLDER (.fuzz/TARGET) and printed with the command that
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 from pathlib import Path
-
-import atheris
 
 from tests.fuzz.target import Target
 
 USAGE = __doc__.partition("\n")[0]
 
 
-def load_targets() -> list[Target]:
-    """Imports the program so that it tells which of its lines ran."""
-    with atheris.instrument_imports(include=["coordinator"]):
+def load_targets(*, coverage: bool) -> dict[str, Target]:
+    """Imports the program; with `coverage` so that it tells which of its lines ran."""
+    if coverage:
+        import atheris
+
+        instrumented = atheris.instrument_imports(include=["coordinator"])
+    else:
+        instrumented = contextlib.nullcontext()
+    with instrumented:
         from tests.fuzz.registry import TARGETS
-    return TARGETS
+    return {target.name: target for target in TARGETS}
 
 
 def replay(target: Target, file: Path) -> None:
@@ -31,6 +36,8 @@ def replay(target: Target, file: Path) -> None:
 
 def fuzz(target: Target, seconds: int, folder: Path) -> None:
     """Runs until the time is over or something is found; ends the program."""
+    import atheris
+
     corpus = folder / "corpus"
     corpus.mkdir(parents=True, exist_ok=True)
     for number, seed in enumerate(target.seeds()):
@@ -54,12 +61,13 @@ def fuzz(target: Target, seconds: int, folder: Path) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    targets = {target.name: target for target in load_targets()}
-    if not arguments or arguments[0] not in targets:
+    name, *rest = arguments or [""]
+    replays = bool(rest) and not rest[0].isdigit()
+    targets = load_targets(coverage=bool(name) and not replays)
+    if name not in targets:
         sys.exit(f"{USAGE}\ntargets: {', '.join(targets)}")
-    name, *rest = arguments
     logging.disable(logging.CRITICAL)
-    if rest and not rest[0].isdigit():
+    if replays:
         replay(targets[name], Path(rest[0]))
         return
     seconds = int(rest[0]) if rest else 60

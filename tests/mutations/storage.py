@@ -121,11 +121,18 @@ JOURNAL = [
     ),
     of_consensus(
         "salt-in-checksums",
-        "segments",
-        "_FRAME_SEAL.pack(sequence, len(payload)), salt)",
-        "_FRAME_SEAL.pack(sequence, len(payload)), 0)",
-        "segments",
         "journal",
+        'self._salt = int.from_bytes(os.urandom(4), "little")',
+        "self._salt = 0",
+        "journal",
+        "segments",
+    ),
+    of_consensus(
+        "checksum-of-frame-headers",
+        "segments",
+        "if zlib.crc32(opening, self._salt) != own_checksum:",
+        "if False:",
+        "segments",
     ),
     of_consensus(
         "names-of-journal-files",
