@@ -26,6 +26,8 @@ REPORTS_MAX = 16
 """Of each member, the ones of the highest indices."""
 GRACE_S = 5.0
 """How long members that differ wait for more reports before they call it a disagreement."""
+SKIPPED_MAX = 10
+"""Periods that pass without a comparison while the leader's state does not change: another's may."""
 WAY_OUT = (
     "It must not serve what it has: remove it from the cluster (coordctl member remove), empty its data folder, "
     "add it again and start it with --join; see docs/operations.md"
@@ -55,6 +57,7 @@ class Integrity:
         self._loop = asyncio.get_running_loop()
         self._next_at = self._loop.time() + self._period_s
         self._checked_digest = ""
+        self._skipped = 0
         # member -> index -> digest
         self._reports: dict[int, dict[int, str]] = {}
         # Indices of this member's own that nothing was decided about, and until when more reports may come.
@@ -76,12 +79,15 @@ class Integrity:
         alone = len(self._consensus.members) == 1
         if not alone and self._consensus.status.role is Role.LEADER:
             self._next_at = now + self._period_s
-            if self._state.digest() != self._checked_digest or self.alarms():
+            self._skipped += 1
+            changed = self._state.digest() != self._checked_digest
+            if changed or self.alarms() or self._skipped > SKIPPED_MAX:
                 self._errand.run(DigestCheck(DEFINITION))
 
     def checked(self, index: int, definition: int) -> None:
         """The entry at `index`, just applied, held a `DigestCheck`: notes what the state is, and tells."""
         self._next_at = self._loop.time() + self._period_s
+        self._skipped = 0
         if definition != DEFINITION:
             return
         digest = self._checked_digest = self._state.digest()
