@@ -37,10 +37,12 @@ async def wait_for_answer(life: Life, task: asyncio.Task[T], timeout_s: float) -
 class Caller:
     """One client's way to the nodes; it stays with a node that works."""
 
-    def __init__(self, hosts: Hosts, chance: random.Random) -> None:
+    def __init__(self, hosts: Hosts, chance: random.Random, restless: float) -> None:
+        """`restless`: how probable it is that it turns to another node without a reason."""
         self.hosts = hosts
         self.chance = chance
         self.now = hosts.loop.time
+        self._restless = restless
         self._chosen = 0
 
     def choose(self) -> Host | None:
@@ -49,7 +51,7 @@ class Caller:
         if not running:
             return None
         known = self.hosts.all.get(self._chosen)
-        if known is None or not known.up or self.chance.random() < 0.1:
+        if known is None or not known.up or self.chance.random() < self._restless:
             known = self.chance.choice(running)
             self._chosen = known.peer.id
         return known

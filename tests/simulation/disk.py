@@ -29,6 +29,7 @@ class SimDisk:
         """Syncing fails; what it was to save may be lost."""
         self.cut_after: int | None = None
         """So many operations from now the process ends within one."""
+        self.usual_slowness = 1.0
         self.slowness = 1.0
         self.faults = 0
         """Operations that were made to fail."""
@@ -57,9 +58,9 @@ class SimDisk:
         self.cut_after = None
 
     def mend(self) -> None:
-        """Works from now on."""
+        """Works as usual from now on."""
         self.full = self.failing = False
-        self.slowness = 1.0
+        self.slowness = self.usual_slowness
 
     def _forget_unsynced(self, file: _File) -> None:
         chance, synced = self._chance, len(file.synced)

@@ -46,6 +46,7 @@ class Faults:
             self._network.clog(sender, receiver, False)
             self._network.unblock(sender, receiver, survive=self._chance.random() < 0.5)
         for host in self._hosts.all.values():
+            host.disk.usual_slowness = 1.0
             host.disk.mend()
             host.disk.cut_after = None
             self._thaw(host)

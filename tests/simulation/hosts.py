@@ -79,6 +79,8 @@ class Hosts:
         """Sets up a machine whose process is not started yet."""
         chance = chance_of(self.profile.seed, f"disk {peer.id}")
         host = self.all[peer.id] = Host(peer, SimDisk(chance))
+        host.disk.usual_slowness = self.profile.disk_slowness
+        host.disk.mend()
         host.peers = peers
         return host
 

@@ -53,6 +53,7 @@ class Profile:
     faults: dict[str, float]
     faithless: bool
     window_bytes: int
+    disk_slowness: float
     drift: float
     """Clocks run that much faster or slower, at most."""
     clients: int
@@ -104,10 +105,11 @@ def profile_of(seed: int) -> Profile:
         faults={name: FAULTS[name] for name in names},
         faithless=chance.random() < 0.15,
         window_bytes=chance.choice((0, 0, 0, 6_000)),
+        disk_slowness=chance.choice((1.0, 1.0, 10.0, 40.0)),
         drift=chance.choice((0.0, 0.01)),
         clients=chance.choice((2, 4)),
         think_s=chance.choice((0.01, 0.05, 0.1)),
-        ttl_ms=chance.choice((800, 2_000)),
+        ttl_ms=chance.choice((500, 800, 2_000)),
         history_revisions_max=chance.choice((100_000, 100_000, 60)),
         journal_size_bytes_max=chance.choice((8, 16, 64)) * KIB,
         retained_entries=chance.choice((0, 10, 1_000)),

@@ -85,7 +85,8 @@ class Scenario:
             for n in range(1, profile.clients + 1)
         ]
         self.holders = [
-            Holder(100 + n, self._caller(f"holder {n}"), profile, self.history) for n in range(3)
+            Holder(100 + n, self._caller(f"holder {n}", 0.03), profile, self.history)
+            for n in range(5)
         ]
         self.watches = [
             Watch(prefix, self._caller(f"watch {prefix!r}"), self.history, settled=settled)
@@ -93,8 +94,8 @@ class Scenario:
         ]
         self._calm_since = 0.0
 
-    def _caller(self, purpose: str) -> Caller:
-        return Caller(self.hosts, chance_of(self.profile.seed, purpose))
+    def _caller(self, purpose: str, restless: float = 0.1) -> Caller:
+        return Caller(self.hosts, chance_of(self.profile.seed, purpose), restless)
 
     async def run(self) -> None:
         """Everything, from the first start to the last check."""
@@ -174,6 +175,11 @@ class Scenario:
 
     async def _see_agreement(self) -> None:
         """All members have applied the same, removed ones are gone, watches have told everything."""
+        expected = self._expected()
+        for host in self.hosts.running():
+            # One that was to be added and was not: its operator gives up.
+            if expected and host not in expected and not host.removed:
+                self.hosts.kill(host, power=False)
         deadline = self.loop.now + AGREEMENT_S_MAX
         while (problem := self._disagreement()) is not None:
             if self.loop.now > deadline:
