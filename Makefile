@@ -3,6 +3,8 @@
 
 PYTHON ?= python3
 ARGS ?=
+# Of the simulation: the first seed (another one each time if not set), and how many in `make test-all`.
+export SEED SEEDS
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -32,7 +34,7 @@ demo: $(INSTALLED) ## Tell the story: services come, die and are missed at once
 test: $(INSTALLED) ## Run the tests, in less than five minutes (ARGS: of pytest)
 	@$(BIN)/python -m pytest -m 'not full' -n 2 --dist loadgroup $(ARGS)
 
-test-all: $(INSTALLED) $(FUZZ_INSTALLED) ## Run every test, the slow ones too (ARGS: of pytest)
+test-all: $(INSTALLED) $(FUZZ_INSTALLED) ## Run every test, the slow ones too (ARGS: of pytest; SEEDS=2000 simulations)
 	@$(BIN)/python -m pytest $(ARGS)
 
 gen: $(INSTALLED) $(GEN_INSTALLED) ## Generate code: protobuf messages and the blocking face of the client
