@@ -45,6 +45,7 @@ class Faults:
             path.delay_s = (0.0005, 0.002)
             self._network.clog(sender, receiver, False)
             self._network.unblock(sender, receiver, survive=self._chance.random() < 0.5)
+        self._hosts.disk_slowness = 1.0
         for host in self._hosts.all.values():
             host.disk.usual_slowness = 1.0
             host.disk.mend()

@@ -70,6 +70,8 @@ class Hosts:
         self.trace = trace
         self.chance = chance_of(profile.seed, "hosts")
         self.complaints: list[str] = []
+        self.disk_slowness = profile.disk_slowness
+        """Of the disks of machines that are set up from now on."""
         first = tuple(make_peer(number) for number in range(1, profile.members + 1))
         self.all: dict[int, Host] = {}
         for peer in first:
@@ -79,7 +81,7 @@ class Hosts:
         """Sets up a machine whose process is not started yet."""
         chance = chance_of(self.profile.seed, f"disk {peer.id}")
         host = self.all[peer.id] = Host(peer, SimDisk(chance))
-        host.disk.usual_slowness = self.profile.disk_slowness
+        host.disk.usual_slowness = self.disk_slowness
         host.disk.mend()
         host.peers = peers
         return host

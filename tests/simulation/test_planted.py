@@ -19,7 +19,7 @@ from coordinator.consensus.interface import ConsensusStatus, Role
 from coordinator.node.proposals import Proposals
 from coordinator.node.sessions import SessionExpirer
 from coordinator.node.watches import WatchHub
-from coordinator.state.sessions import Requests
+from coordinator.state.sessions import Sessions
 from tests.simulation.__main__ import run_quietly
 
 SEEDS = range(1, 501)
@@ -81,7 +81,11 @@ def offer_again_too_early(patch: pytest.MonkeyPatch) -> None:
 
 def forget_numbers(patch: pytest.MonkeyPatch) -> None:
     """Results of numbered writes are not kept."""
-    patch.setattr(Requests, "keep", lambda self, sequence, revision, result: None)
+
+    def keep(*_: object) -> None:
+        pass
+
+    patch.setattr(Sessions, "keep", keep)
 
 
 def skip_history_after_a_snapshot(patch: pytest.MonkeyPatch) -> None:
@@ -140,6 +144,9 @@ def test_a_planted_mistake_is_found(plant: Plant, monkeypatch: pytest.MonkeyPatc
     for seed in SEEDS:
         report = run_quietly(seed)
         if report.complaints:
+            # A mistake that does not even run proves nothing.
+            assert "TypeError" not in report.complaints[0]
+            assert "AttributeError" not in report.complaints[0]
             print(f"{plant.__name__}: seed {seed}: {report.complaints[0]}")
             return
     pytest.fail(f"{plant.__name__} was not found by seeds {SEEDS[0]} to {SEEDS[-1]}")
