@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import sys
+import traceback
 from pathlib import Path
 
 from tests.fuzz.target import Target
@@ -50,6 +51,7 @@ def fuzz(target: Target, seconds: int, folder: Path) -> None:
             file = folder / "found"
             file.write_bytes(content)
             command = f"python -m tests.fuzz {target.name} {file}"
+            traceback.print_exc()
             print(f"replay it with: {command}", file=sys.stderr)
             raise
 

@@ -77,13 +77,18 @@ def test_what_a_small_snapshot_expands_to_is_held_piece_by_piece() -> None:
 @pytest.mark.full
 @pytest.mark.timeout(SECONDS + 120)
 @by_target
-def test_with_coverage(target: Target, tmp_path: Path) -> None:
+def test_with_coverage(target: Target) -> None:
     pytest.importorskip("atheris", reason="pip install -e '.[fuzz]'")
-    command = [sys.executable, "-m", "tests.fuzz", target.name, str(SECONDS), str(tmp_path)]
+    # Kept beyond this run: what is found has to be looked at, and what was learned helps the next run.
+    folder = ROOT / ".fuzz" / target.name
+    for old in folder.glob("*") if folder.exists() else ():
+        if old.is_file():
+            old.unlink()
+    command = [sys.executable, "-m", "tests.fuzz", target.name, str(SECONDS), str(folder)]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if result.returncode:
         # Also what made the fuzzer itself give up: an input without an end, or one that eats all memory.
-        found = [file for file in sorted(tmp_path.iterdir()) if file.is_file()]
+        found = [file.relative_to(ROOT) for file in sorted(folder.iterdir()) if file.is_file()]
         again = "\n".join(f"again: python -m tests.fuzz {target.name} {file}" for file in found)
         pytest.fail(f"{result.stdout[-2000:]}\n{result.stderr[-6000:]}\n{again}", pytrace=False)
 
