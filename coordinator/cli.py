@@ -19,6 +19,8 @@ from coordinator.server import serve
 from coordinator.settings import load
 
 EXIT_FAILED = 1
+SWITCH_INTERVAL_S = 0.0005
+"""How long a thread that encodes a snapshot may keep the loop from going on; the interpreter's own value is ten times that."""
 EXIT_USAGE = 2
 
 
@@ -49,6 +51,7 @@ def serve_command(file: str | None, **flags: Any) -> None:
     try:
         config = load(flags, file=file)
         logs.configure(config.log_level, config.log_format)
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
         uvloop.run(serve(config))
     except ConfigError as error:
         click.echo(f"coordinator: {error}", err=True)
