@@ -45,7 +45,15 @@ class FatalError(CoordinatorError):
 
 
 class DamageError(FatalError):
-    """Bytes on disk are not what was written; the message names the file and the way out."""
+    """Bytes on disk are not what was written; the message names the file and the way out.
+
+    `file` and `offset`, in bytes, say where, as far as that is known.
+    """
+
+    def __init__(self, message: str, file: str = "", offset: int | None = None) -> None:
+        super().__init__(message)
+        self.file = file
+        self.offset = offset
 
 
 class MemberRemoved(FatalError):

@@ -91,7 +91,9 @@ def _remembered(identity: Identity, config: Config) -> Origin:
         )
     origin = Origin(identity.cluster_key, identity.name, identity.configuration.peers)
     names = tuple(peer.name for peer in origin.peers)
-    if not origin.joined and cluster_key(config.cluster_token, names) != origin.cluster_key:
+    # The key of a cluster that was made from what another one left follows from nothing that is configured.
+    token_counts = not origin.joined and not identity.reborn
+    if token_counts and cluster_key(config.cluster_token, names) != origin.cluster_key:
         raise ConfigError(
             f"the data folder {folder} belongs to another cluster: check the cluster token, or name "
             "another folder"

@@ -52,6 +52,7 @@ ROOMS = {
         "config errors consensus.folder consensus.interface",
         "structlog grpc coordinator_client.pb",
     ),
+    "recovery": room("errors config consensus state", "msgspec"),
     "logs": room("config errors", "structlog"),
 }
 """The rooms of docs/architecture.md. The longest name that fits a module decides."""

@@ -6,9 +6,11 @@ import errno
 import fcntl
 import os
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
+from coordinator.consensus import aside
 from coordinator.consensus.configuration import Configuration
 from coordinator.consensus.disk import WAY_OUT, Disk, LocalDisk
 from coordinator.errors import ConfigError, CoordinatorError, DamageError, FatalError
@@ -20,7 +22,7 @@ _PASSING = (errno.EIO, errno.ENOSPC, errno.EDQUOT)
 FORMAT_VERSION = 2
 
 
-class Identity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Identity(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What a data folder says about its owner."""
 
     format: int
@@ -29,6 +31,8 @@ class Identity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str
     configuration: Configuration
     """The members that were there when the folder was new; the log knows what became of them."""
+    reborn: Literal["", "restored", "forced"] = ""
+    """Whether the cluster was made from what another one left: from a snapshot of it, or by its last survivor."""
 
 
 class _Version(msgspec.Struct, frozen=True):
@@ -39,8 +43,9 @@ class MemberFolder:
     """An opened and locked data folder."""
 
     def __init__(self, path: Path, disk: Disk | None = None) -> None:
-        """Makes the folder if need be and locks it. Raises ConfigError.
+        """Makes the folder if need be, locks it, and finishes what was decided about it.
 
+        Raises ConfigError, or FatalError if the disk fails or what was decided can't be read.
         With a `disk`, which takes the place of the folder's files, there is nothing to make or to lock.
         """
         self.path = path
@@ -48,6 +53,14 @@ class MemberFolder:
         self._lock = -1
         if disk is None:
             self._acquire()
+        try:
+            aside.settle(self.disk)
+        except OSError as error:
+            self.release()
+            raise unusable(path, error) from error
+        except BaseException:
+            self.release()
+            raise
 
     def _acquire(self) -> None:
         path = self.path
@@ -94,13 +107,18 @@ class MemberFolder:
 
     def claim(self, identity: Identity) -> None:
         """Writes who owns the folder. Raises OSError."""
-        disk, aside = self.disk, IDENTITY + ".new"
-        if aside in disk.names():
-            disk.remove(aside)
-        disk.append(aside, msgspec.json.encode(identity) + b"\n")
-        disk.sync(aside)
-        disk.rename(aside, IDENTITY)
-        disk.sync_folder()
+        write_identity(self.disk, identity)
+
+
+def write_identity(disk: Disk, identity: Identity) -> None:
+    """Writes who owns a folder. Raises OSError."""
+    new = IDENTITY + ".new"
+    if new in disk.names():
+        disk.remove(new)
+    disk.append(new, msgspec.json.encode(identity) + b"\n")
+    disk.sync(new)
+    disk.rename(new, IDENTITY)
+    disk.sync_folder()
 
 
 def _make_folder(path: Path) -> None:
@@ -116,8 +134,10 @@ def read_identity(path: Path, disk: Disk | None = None) -> Identity | None:
 
     Raises ConfigError if it can't be read, DamageError if it is not what was written.
     """
+    disk = disk or LocalDisk(path)
     try:
-        content = (disk or LocalDisk(path)).read(IDENTITY)
+        waits = aside.decided(disk) and aside.PREFIX + IDENTITY in disk.names()
+        content = disk.read(aside.PREFIX + IDENTITY if waits else IDENTITY)
     except FileNotFoundError:
         return None
     except OSError as error:

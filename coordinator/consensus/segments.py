@@ -137,4 +137,4 @@ def _frame_checksum(salt: int, sequence: int, payload: bytes) -> int:
 
 def damage(name: str, offset: int, what: str) -> DamageError:
     """The error for bytes that are not what was written, with the way out."""
-    return DamageError(f"{name} is damaged at byte {offset}: {what}. {WAY_OUT}")
+    return DamageError(f"{name} is damaged at byte {offset}: {what}. {WAY_OUT}", name, offset)

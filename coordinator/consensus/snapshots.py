@@ -69,17 +69,21 @@ class SnapshotStore:
 
     def newest(self) -> Snapshot | None:
         """Checks the newest snapshot and removes leftovers. Raises DamageError or OSError."""
-        names = sorted(name for name in self._disk.names() if name.startswith(_PREFIX))
+        names = self.names()
         for name in (_ASIDE, _INCOMING):
             if name in self._disk.names():
                 self._disk.remove(name)
         if not names:
             return None
-        newest = self._check(names[-1])
+        newest = self.check(names[-1])
         if newest.name != _name(newest.index):
             raise _damage(newest.name, f"it was written for index {newest.index}")
         self._remove_all(names[:-1])
         return newest
+
+    def names(self) -> list[str]:
+        """The names of all snapshots, oldest first. Raises OSError."""
+        return sorted(name for name in self._disk.names() if name.startswith(_PREFIX))
 
     def begin(self, description: Description) -> SnapshotWriter:
         """Begins to write a snapshot, which counts once its `finish` has returned. Raises OSError."""
@@ -109,8 +113,7 @@ class SnapshotStore:
 
     def remove_older(self, newest: Snapshot, keep: Container[str] = ()) -> None:
         """Removes the snapshots before this one, but for those with a name in `keep`."""
-        names = sorted(name for name in self._disk.names() if name.startswith(_PREFIX))
-        self._remove_all([name for name in names if name < newest.name and name not in keep])
+        self._remove_all([name for name in self.names() if name < newest.name and name not in keep])
 
     # A snapshot that comes from another member.
 
@@ -124,7 +127,7 @@ class SnapshotStore:
         """Checks the received file and makes it the newest. Raises DamageError (nothing is kept) or OSError."""
         self._disk.sync(_INCOMING)
         try:
-            received = self._check(_INCOMING)
+            received = self.check(_INCOMING)
         except DamageError:
             self._disk.remove(_INCOMING)
             raise
@@ -138,7 +141,8 @@ class SnapshotStore:
         if removed:
             self._disk.sync_folder()
 
-    def _check(self, name: str) -> Snapshot:
+    def check(self, name: str) -> Snapshot:
+        """Reads a snapshot file to its end and checks all of it. Raises DamageError or OSError."""
         size = self._disk.size(name)
         body = size - _TRAILER.size
         digest = hashlib.blake2b(digest_size=16)
@@ -253,4 +257,4 @@ def _name(index: int) -> str:
 
 
 def _damage(name: str, what: str) -> DamageError:
-    return DamageError(f"{name} is damaged: {what}. {WAY_OUT}")
+    return DamageError(f"{name} is damaged: {what}. {WAY_OUT}", name)

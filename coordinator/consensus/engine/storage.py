@@ -14,7 +14,7 @@ from coordinator.consensus.folder import (
 from coordinator.consensus.journal import Journal
 from coordinator.consensus.segments import damage
 from coordinator.consensus.settings import EngineConfig
-from coordinator.consensus.snapshots import SnapshotStore
+from coordinator.consensus.snapshots import Snapshot, SnapshotStore
 
 
 class Storage:
@@ -63,12 +63,16 @@ class Storage:
         self._folder.release()
 
     def _check(self) -> None:
-        journal = self.journal
-        if self._used_before and journal.empty:
-            raise damage("the journal", 0, "its files are missing")
-        if not self._used_before and (journal.last_index > 1 or journal.term):
-            raise damage(IDENTITY, 0, "the file is missing")
-        snapshot_index = self.newest.index if self.newest is not None else 1
-        if journal.entries and journal.first_index > snapshot_index:
-            found = f"it begins at entry {journal.first_index}, after the newest snapshot"
-            raise damage("the journal", 0, found)
+        check_parts(self.journal, self.newest, used_before=self._used_before)
+
+
+def check_parts(journal: Journal, newest: Snapshot | None, *, used_before: bool) -> None:
+    """Raises DamageError if identity, journal and newest snapshot can't be what one member left."""
+    if used_before and journal.empty:
+        raise damage("the journal", 0, "its files are missing")
+    if not used_before and (journal.last_index > 1 or journal.term or newest is not None):
+        raise damage(IDENTITY, 0, "the file is missing")
+    snapshot_index = newest.index if newest is not None else 1
+    if journal.entries and journal.first_index > snapshot_index:
+        found = f"it begins at entry {journal.first_index}, after the newest snapshot"
+        raise damage("the journal", 0, found)
