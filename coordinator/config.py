@@ -67,6 +67,8 @@ class Limits:
     """Of one message between members; more than two of the largest requests."""
     peer_send_window_bytes_max: int = 16 * MIB
     """Bytes on their way to one member before sending waits."""
+    snapshot_saves_max: int = 2
+    """Snapshots that clients fetch from this node at once."""
     journal_size_bytes_max: int = 64 * MIB
     """A snapshot is taken, and the journal cut, when it grows beyond this."""
 
@@ -94,6 +96,8 @@ class Timing:
     """How often an idle watch that asked for it is told its progress."""
     drain_ms: int = 2_000
     """How long requests may finish when the node stops; a leader first takes up to half of it to hand over."""
+    snapshot_stall_ms: int = 60_000
+    """How long a client that fetches a snapshot may take for one piece of it."""
     join_ms: int = 30_000
     """How long a new member looks for a running one that tells it about the cluster."""
 

@@ -32,6 +32,21 @@ from coordinator.errors import FatalError, RequestError, Status
 from coordinator.node.member import MemberNode
 
 
+class BusSnapshot:
+    """A snapshot that is a few bytes in memory."""
+
+    def __init__(self, index: int, term: int, content: bytes) -> None:
+        self.index, self.term, self.size = index, term, len(content)
+        self.content = content
+        self.closed = False
+
+    async def read(self, offset: int, size: int) -> bytes:
+        return self.content[offset : offset + size]
+
+    def close(self) -> None:
+        self.closed = True
+
+
 class BusConsensus:
     """One member's end of the bus."""
 
@@ -45,6 +60,9 @@ class BusConsensus:
         self.busy = False
         self.stopped = False
         self.failure: FatalError | None = None
+        self.snapshots: list[BusSnapshot] = []
+        """Those that were opened."""
+        self.snapshot_content = b""
         self._transferring = False
 
     @property
@@ -82,6 +100,11 @@ class BusConsensus:
             self._bus.cut |= {(self.peer.id, peer.id), (peer.id, self.peer.id)}
         if self._bus.leader == self.peer.id:
             self._bus.elect(None)
+
+    async def open_snapshot(self) -> BusSnapshot:
+        self.application.capture().release()
+        self.snapshots.append(BusSnapshot(self.applied, self._bus.term, self.snapshot_content))
+        return self.snapshots[-1]
 
     def propose(self, entry: bytes) -> int | None:
         if self._bus.leader != self.peer.id or self._transferring:

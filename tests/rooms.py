@@ -23,7 +23,7 @@ def room(own: str, third_party: str, banned_stdlib: str = "") -> Room:
     )
 
 
-NODE = "node.interface node.watches consensus.interface state.commands state.model state.results"
+NODE = "node.interface node.saves node.watches consensus.interface state.commands state.model state.results"
 """The interface of a node, and the modules whose types it speaks in."""
 
 ROOMS = {

@@ -47,6 +47,7 @@ from coordinator_client.model import (
     MemberStatus,
     PutResult,
     RangeResult,
+    SavedSnapshot,
     SessionRecord,
     TxnResult,
 )
@@ -94,6 +95,7 @@ __all__ = [
     "Registration",
     "ReplyTooLarge",
     "RequestRefused",
+    "SavedSnapshot",
     "ServiceView",
     "Session",
     "SessionExists",

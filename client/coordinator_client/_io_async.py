@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Generator
-from typing import Any, Generic, Self
+from typing import Any, Generic, Self, TypeVar
 
 import grpc
 import grpc.aio
@@ -26,6 +26,14 @@ def now_s() -> float:
     """Returns seconds of a clock that never goes back and, where there is one, counts through suspension."""
     clock = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if clock is None else time.clock_gettime(clock)
+
+
+Result = TypeVar("Result")
+
+
+async def blocking(call: Callable[[], Result]) -> Result:
+    """Makes a call that waits for the disk, and lets everything else go on meanwhile."""
+    return await asyncio.to_thread(call)
 
 
 class Guard(contextlib.nullcontext[None]):

@@ -11,7 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any, Generic
+from typing import Any, Generic, TypeVar
 
 import grpc
 
@@ -27,6 +27,14 @@ def now_s() -> float:
     """Returns seconds of a clock that never goes back and, where there is one, counts through suspension."""
     clock = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if clock is None else time.clock_gettime(clock)
+
+
+Result = TypeVar("Result")
+
+
+def blocking(call: Callable[[], Result]) -> Result:
+    """Makes a call that waits for the disk."""
+    return call()
 
 
 class Guard:

@@ -236,3 +236,21 @@ class MemberStatus:
     alarms: tuple[Alarm, ...] = ()
     endpoint: str = field(default="", compare=False)
     """The address that was asked."""
+
+
+@dataclass(frozen=True)
+class SavedSnapshot:
+    """A snapshot file that was fetched from a member and checked."""
+
+    path: str
+    cluster_id: int
+    member_id: int
+    """Of the member that it came from."""
+    index: int
+    """The last entry of the log that it holds."""
+    term: int
+    revision: int
+    """The newest one that it holds."""
+    size_bytes: int
+    checksum: str
+    """BLAKE2b-128 of the content, in hexadecimal, as it stands at the end of the file."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from coordinator import __version__
 from coordinator.api import render
 from coordinator.api.membership import MembershipMethods, member_message
+from coordinator.api.saving import SavingMethod
 from coordinator.consensus.interface import ConsensusStatus, Role
 from coordinator.node.interface import AlarmKind, Node
 from coordinator.rpc import Call, Service, Unary, deadline_of
@@ -43,6 +44,7 @@ class ClusterService:
                 Unary("Status", pb.StatusRequest, pb.StatusResponse, self.status),
                 Unary("MemberList", pb.MemberListRequest, pb.MemberListResponse, self.members),
                 *MembershipMethods(self._node).methods(),
+                SavingMethod(self._node).method(),
             ),
         )
 

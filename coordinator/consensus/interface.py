@@ -146,6 +146,33 @@ class Application(Protocol):
         ...
 
 
+class OpenSnapshot(Protocol):
+    """A snapshot file that stays until it is closed."""
+
+    @property
+    def index(self) -> int:
+        """The last entry of the log that it holds."""
+        ...
+
+    @property
+    def term(self) -> int:
+        """The term of that entry."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        ...
+
+    async def read(self, offset: int, size: int) -> bytes:
+        """Returns part of the file, read on another thread. Raises OSError."""
+        ...
+
+    def close(self) -> None:
+        """Lets the file go once a newer one is there. Idempotent."""
+        ...
+
+
 class Consensus(Protocol):
     """One member's consensus engine."""
 
@@ -223,6 +250,10 @@ class Consensus(Protocol):
         that are left would not have a quorum at hand. `force` passes over the last of these.
         Raises RequestError (nothing was changed) or OutcomeUnknown.
         """
+        ...
+
+    async def open_snapshot(self) -> OpenSnapshot:
+        """Returns a snapshot of all that is applied now, or later; the caller closes it. Raises RequestError."""
         ...
 
     def send(self, member: int, payload: bytes) -> bool:

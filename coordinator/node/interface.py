@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
 from coordinator.config import Limits, Timing
 from coordinator.consensus.interface import ConsensusStatus, MemberChange, Peer
 from coordinator.node.messages import Renewal
+from coordinator.node.saves import Save
 from coordinator.node.watches import WatchStream
 from coordinator.state.commands import Command
 from coordinator.state.machine import StateMachine
@@ -132,6 +134,10 @@ class Node(Protocol):
 
         Sessions with a disconnect grace that have not come back over another stream end after that.
         """
+        ...
+
+    def save(self) -> AbstractAsyncContextManager[Save]:
+        """Gives a snapshot of what is applied now, or later. Raises RequestError."""
         ...
 
     def open_watch_stream(self) -> WatchStream:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 
 import structlog
 
@@ -42,6 +43,7 @@ from coordinator.node.messages import (
 from coordinator.node.progress import ProgressReports
 from coordinator.node.proposals import Proposals
 from coordinator.node.revisions import RevisionWaiters
+from coordinator.node.saves import Save, Saves
 from coordinator.node.scrubbing import Scrubbing
 from coordinator.node.sessions import SessionExpirer
 from coordinator.node.space import Space
@@ -103,6 +105,7 @@ class MemberNode:
         self._keep_alives: KeepAlives
         self._administration: Administration
         self._progress: ProgressReports
+        self._saves: Saves
         self._compaction: Compaction
         self._integrity: Integrity
         self._space: Space
@@ -119,6 +122,7 @@ class MemberNode:
         self._keep_alives = KeepAlives(consensus, self._expirer)
         self._administration = Administration(consensus, me, timing)
         self._progress = ProgressReports(consensus, me)
+        self._saves = Saves(consensus, state, limits)
 
     def _offer(self, command: Command) -> asyncio.Future[Outcome]:
         """Offers what no client asked for."""
@@ -271,6 +275,9 @@ class MemberNode:
     async def progress(self, timeout_s: float) -> Mapping[int, int]:
         return await self._progress.ask(timeout_s)
 
+    def save(self) -> AbstractAsyncContextManager[Save]:
+        return self._saves.open()
+
     def open_watch_stream(self) -> WatchStream:
         return WatchStream(self._hub, self.limits)
 
@@ -307,6 +314,7 @@ class MemberNode:
             self._loop.call_soon(self._tidy)
 
     def capture(self) -> Capture:
+        self._saves.note(self._consensus.status.applied_index)
         return self.state.capture()
 
     def prepare(self, slices: Iterable[bytes]) -> object:
@@ -315,6 +323,7 @@ class MemberNode:
     def restore(self, index: int, term: int, prepared: object) -> None:
         assert isinstance(prepared, Prepared)
         self.state.restore(prepared)
+        self._saves.note(index)
         self._begin_to_tidy()
         self._expirer.state_replaced()
         self._proposals.state_replaced()

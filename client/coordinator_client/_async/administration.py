@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import os
+from collections.abc import Callable
+from pathlib import Path
+
 from coordinator_client import _io_async as io
-from coordinator_client import calls, errors, membership, model, validation
+from coordinator_client import calls, errors, membership, model, snapshots, validation
 from coordinator_client._async.connection import Connection
+from coordinator_client.failures import CallFailed, Decision, decide, error_of
 from coordinator_client.pb import cluster_pb2
 
 
@@ -116,6 +122,67 @@ class Administration:
             timeout_s=timeout_s,
         )
         return reply.leader_name
+
+    async def save_snapshot(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        progress: Callable[[int, int], None] | None = None,
+        timeout_s: float | None = None,
+    ) -> model.SavedSnapshot:
+        """Fetches all that the cluster holds, as of now or later, from one member into a file that can be restored.
+
+        The file comes into being whole, checked and synced, or not at all; one that is there is replaced then.
+        `progress` is called with the bytes that came and those of the whole. `timeout_s`: how long to wait for the
+        beginning, and for each piece. Raises OSError if the file can't be written.
+        """
+        target = Path(path)
+        timeout_s = validation.timeout(
+            self._connection.timeout_s if timeout_s is None else timeout_s
+        )
+        for attempt in range(len(self._connection.endpoints)):
+            endpoint = self._connection.endpoint
+            stream = self._connection.open_stream(snapshots.SNAPSHOT_SAVE)
+            try:
+                await stream.send(cluster_pb2.SnapshotSaveRequest())
+                first = await stream.next(timeout_s)
+                return await self._receive(stream, first, target, progress, timeout_s)
+            except CallFailed as failed:
+                self._connection.leave(endpoint)
+                last = attempt == len(self._connection.endpoints) - 1
+                if last or decide(failed.failure, safe=True) is Decision.RAISE:
+                    raise error_of(failed.failure, safe=True) from failed
+            except TimeoutError as error:
+                self._connection.leave(endpoint)
+                raise errors.DeadlineExceeded(
+                    f"{endpoint} sent nothing of the snapshot within {timeout_s:g} s"
+                ) from error
+            finally:
+                stream.cancel()
+        raise errors.Unavailable("no endpoint gave a snapshot")
+
+    async def _receive(
+        self,
+        stream: io.Stream[cluster_pb2.SnapshotSaveRequest, cluster_pb2.SnapshotSaveResponse],
+        first: cluster_pb2.SnapshotSaveResponse,
+        target: Path,
+        progress: Callable[[int, int], None] | None,
+        timeout_s: float,
+    ) -> model.SavedSnapshot:
+        incoming = await io.blocking(lambda: snapshots.IncomingSnapshot(target, first.about))
+        try:
+            while not incoming.complete:
+                chunk = (await stream.next(timeout_s)).chunk
+                if not chunk:
+                    raise snapshots.SnapshotDamaged(
+                        "the member sent an empty piece of the snapshot"
+                    )
+                await io.blocking(functools.partial(incoming.add, chunk))
+                if progress is not None:
+                    progress(incoming.received, incoming.size)
+            return await io.blocking(incoming.finish)
+        finally:
+            incoming.discard()
 
     async def _id_of(self, member: int | str, timeout_s: float | None) -> int:
         found = await self.members(linearizable=True, timeout_s=timeout_s)

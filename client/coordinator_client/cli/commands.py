@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 import click
 
-from coordinator_client.cli import keys, members, services, sessions
+from coordinator_client.cli import keys, members, services, sessions, snapshots
 from coordinator_client.cli.options import ErrorExits, shared_options
 
 DISTRIBUTION = "raft-coordinator-client"
@@ -36,5 +36,6 @@ for command in (
     members.members,
     members.member,
     members.move_leader,
+    snapshots.snapshot,
 ):
     root.add_command(command)

@@ -229,3 +229,29 @@ class JoinResponse(_message.Message):
     cluster_key: int
     members: _containers.RepeatedCompositeFieldContainer[Member]
     def __init__(self, header: _Optional[_Union[_common_pb2.ResponseHeader, _Mapping]] = ..., member_id: _Optional[int] = ..., cluster_key: _Optional[int] = ..., members: _Optional[_Iterable[_Union[Member, _Mapping]]] = ...) -> None: ...
+
+class SnapshotSaveRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class SnapshotSaveResponse(_message.Message):
+    __slots__ = ("about", "chunk")
+    ABOUT_FIELD_NUMBER: _ClassVar[int]
+    CHUNK_FIELD_NUMBER: _ClassVar[int]
+    about: SnapshotAbout
+    chunk: bytes
+    def __init__(self, about: _Optional[_Union[SnapshotAbout, _Mapping]] = ..., chunk: _Optional[bytes] = ...) -> None: ...
+
+class SnapshotAbout(_message.Message):
+    __slots__ = ("header", "index", "term", "revision", "size_bytes")
+    HEADER_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    TERM_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    header: _common_pb2.ResponseHeader
+    index: int
+    term: int
+    revision: int
+    size_bytes: int
+    def __init__(self, header: _Optional[_Union[_common_pb2.ResponseHeader, _Mapping]] = ..., index: _Optional[int] = ..., term: _Optional[int] = ..., revision: _Optional[int] = ..., size_bytes: _Optional[int] = ...) -> None: ...

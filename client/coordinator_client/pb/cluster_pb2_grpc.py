@@ -70,6 +70,11 @@ class ClusterStub(object):
                 request_serializer=coordinator__client_dot_pb_dot_cluster__pb2.TransferLeadershipRequest.SerializeToString,
                 response_deserializer=coordinator__client_dot_pb_dot_cluster__pb2.TransferLeadershipResponse.FromString,
                 _registered_method=True)
+        self.SnapshotSave = channel.unary_stream(
+                '/coordinator.v1.Cluster/SnapshotSave',
+                request_serializer=coordinator__client_dot_pb_dot_cluster__pb2.SnapshotSaveRequest.SerializeToString,
+                response_deserializer=coordinator__client_dot_pb_dot_cluster__pb2.SnapshotSaveResponse.FromString,
+                _registered_method=True)
         self.Join = channel.unary_unary(
                 '/coordinator.v1.Cluster/Join',
                 request_serializer=coordinator__client_dot_pb_dot_cluster__pb2.JoinRequest.SerializeToString,
@@ -130,6 +135,13 @@ class ClusterServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SnapshotSave(self, request, context):
+        """The state of the member that is asked as a snapshot file, as of all that was committed before the call.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Join(self, request, context):
         """What a member that was added asks before it starts for the first time.
         """
@@ -174,6 +186,11 @@ def add_ClusterServicer_to_server(servicer, server):
                     servicer.TransferLeadership,
                     request_deserializer=coordinator__client_dot_pb_dot_cluster__pb2.TransferLeadershipRequest.FromString,
                     response_serializer=coordinator__client_dot_pb_dot_cluster__pb2.TransferLeadershipResponse.SerializeToString,
+            ),
+            'SnapshotSave': grpc.unary_stream_rpc_method_handler(
+                    servicer.SnapshotSave,
+                    request_deserializer=coordinator__client_dot_pb_dot_cluster__pb2.SnapshotSaveRequest.FromString,
+                    response_serializer=coordinator__client_dot_pb_dot_cluster__pb2.SnapshotSaveResponse.SerializeToString,
             ),
             'Join': grpc.unary_unary_rpc_method_handler(
                     servicer.Join,
@@ -371,6 +388,33 @@ class Cluster(object):
             '/coordinator.v1.Cluster/TransferLeadership',
             coordinator__client_dot_pb_dot_cluster__pb2.TransferLeadershipRequest.SerializeToString,
             coordinator__client_dot_pb_dot_cluster__pb2.TransferLeadershipResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SnapshotSave(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/coordinator.v1.Cluster/SnapshotSave',
+            coordinator__client_dot_pb_dot_cluster__pb2.SnapshotSaveRequest.SerializeToString,
+            coordinator__client_dot_pb_dot_cluster__pb2.SnapshotSaveResponse.FromString,
             options,
             channel_credentials,
             insecure,

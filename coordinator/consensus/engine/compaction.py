@@ -15,16 +15,47 @@ from coordinator.consensus.interface import Application, Capture
 from coordinator.consensus.journal import Journal
 from coordinator.consensus.settings import EngineConfig
 from coordinator.consensus.snapshots import Description, Snapshot, SnapshotStore, SnapshotWriter
-from coordinator.errors import FatalError
+from coordinator.errors import FatalError, RequestError, Status
 
 _log = logging.getLogger(__name__)
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 P = ParamSpec("P")
 T = TypeVar("T")
+OPEN_ATTEMPTS_MAX = 3
+"""One snapshot may be under way that is too old, and one more may fail."""
 
 
 def _add(writer: SnapshotWriter, encode: Callable[[], bytes]) -> None:
     writer.add(encode())
+
+
+class HeldSnapshot:
+    """Implements `interface.OpenSnapshot`."""
+
+    def __init__(self, snapshot: Snapshot, store: SnapshotStore, held: list[HeldSnapshot]) -> None:
+        self.snapshot = snapshot
+        self._store = store
+        self._held = held
+        held.append(self)
+
+    @property
+    def index(self) -> int:
+        return self.snapshot.index
+
+    @property
+    def term(self) -> int:
+        return self.snapshot.term
+
+    @property
+    def size(self) -> int:
+        return self.snapshot.size
+
+    async def read(self, offset: int, size: int) -> bytes:
+        return await asyncio.to_thread(self._store.read, self.snapshot, offset, size)
+
+    def close(self) -> None:
+        if self in self._held:
+            self._held.remove(self)
 
 
 class Compaction:
@@ -58,6 +89,7 @@ class Compaction:
         self._in_use = in_use
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="snapshot")
         """Its own: what else runs on threads must not hold a snapshot up, and a large one must not hold that up."""
+        self._held: list[HeldSnapshot] = []
         self._cancelled = False
         self._size_floor = 0
         """The smallest size of the journal since the last snapshot."""
@@ -90,6 +122,22 @@ class Compaction:
             )
         return self._writing
 
+    async def open(self) -> HeldSnapshot:
+        """Returns a snapshot of all that is applied now, or later, and keeps its file. Raises RequestError."""
+        wanted = self._core.applied_index
+        for _ in range(OPEN_ATTEMPTS_MAX):
+            if self.newest is not None and self.newest.index >= wanted:
+                return HeldSnapshot(self.newest, self._store, self._held)
+            writing = self.begin()
+            if writing is None:
+                break
+            await asyncio.wait([writing])
+        raise RequestError(
+            Status.UNAVAILABLE,
+            "NO_SNAPSHOT",
+            "this member could not write a snapshot: it is stopping, or its disk is full",
+        )
+
     def note_received(self, snapshot: Snapshot) -> None:
         """A snapshot came from the leader and is on disk."""
         if snapshot.index > self.newest_index:
@@ -112,6 +160,7 @@ class Compaction:
                 self._history.snapshot_taken(snapshot.index)
                 self._shorten_journal(snapshot.index)
             in_use = [sent.name for sent in self._in_use()]
+            in_use += [held.snapshot.name for held in self._held]
             await self._on_thread(self._store.remove_older, snapshot, in_use)
         except Exception as error:
             if isinstance(error, OSError) and error.errno in _FULL:

@@ -18,6 +18,7 @@ from coordinator.consensus.interface import (
     Application,
     ConsensusStatus,
     MemberChange,
+    OpenSnapshot,
     Peer,
     Role,
 )
@@ -164,6 +165,12 @@ class Engine:
         if parts is None:
             raise RequestError(Status.UNAVAILABLE, "STOPPING", "this member is stopping")
         await parts.membership.change(change, force=force, timeout_s=timeout_s)
+
+    async def open_snapshot(self) -> OpenSnapshot:
+        parts = self._running
+        if parts is None:
+            raise RequestError(Status.UNAVAILABLE, "STOPPING", "this member is stopping")
+        return await parts.compaction.open()
 
     def send(self, member: int, payload: bytes) -> bool:
         if self._running is None or len(payload) > self.config.entry_size_bytes_max:
