@@ -166,3 +166,39 @@ def test_the_environment_counts(tmp_path: Path) -> None:
         command, capture_output=True, text=True, timeout=30, cwd=tmp_path, env=environment
     )
     assert refused.returncode == 2 and "not a name" in refused.stderr
+
+
+def test_a_folder_is_inspected_forced_and_served_again(tmp_path: Path) -> None:
+    folder = tmp_path / "d"
+    command = arguments(folder)
+    address = command[5].partition("=")[2]
+    with serving(command), coordinator_client.connect(address) as client:
+        client.put("/k", "v")
+        before = client.status(address)
+    assert run(sys.executable, "-m", "coordinator", "inspect", str(folder)).returncode == 0
+    for _ in range(2):
+        # The second time, with the flag left there by mistake, nothing more is done.
+        with (
+            serving([*command, "--force-new-cluster"]),
+            coordinator_client.connect(address) as client,
+        ):
+            status = client.status(address)
+            assert client.get("/k") is not None
+        assert status.cluster_id != before.cluster_id
+        assert before.revision + 10**9 == status.revision
+    (segment,) = folder.glob("journal-*")
+    segment.write_bytes(b"")
+    done = run(sys.executable, "-m", "coordinator", "inspect", str(folder), "--json")
+    assert done.returncode == 1 and '"ok":false' in done.stdout
+
+
+def test_recovery_from_nothing_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    for command in (
+        ["inspect", "nothing"],
+        ["restore", "nothing", "--data-dir", "d"],
+        ["force-new-cluster", "--data-dir", "d"],
+        ["serve", "--data-dir", "d", "--force-new-cluster"],
+    ):
+        done = run(sys.executable, "-m", "coordinator", *command, cwd=tmp_path)
+        assert done.returncode == 2 and done.stderr.startswith("coordinator: "), command
+    assert not list(tmp_path.iterdir())
