@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from coordinator.consensus.interface import Role
+from coordinator.errors import RequestError
 from tests.unit.consensus.stage import Stage
 
 
@@ -190,3 +191,36 @@ async def test_a_snapshot_does_not_wait_for_other_work_on_threads(tmp_path: Path
     threads = stage.engine.parts.compaction._thread._threads
     assert threads
     await stage.until(lambda: not any(thread.is_alive() for thread in threads))
+
+
+async def test_a_snapshot_that_is_open_holds_all_that_was_applied_and_stays(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, 1)
+    async with stage:
+        await alone(stage)
+        await fill(stage, 5_000)
+        first = await stage.engine.open_snapshot()
+        assert first.index == stage.engine.status.applied_index
+        again = await stage.engine.open_snapshot()
+        assert again.index == first.index
+        again.close()
+        content = await first.read(0, first.size)
+        await fill(stage, 5_000)
+        second = await stage.engine.open_snapshot()
+        assert second.index > first.index
+        assert await first.read(0, first.size + 1) == content
+        name = stage.engine.parts.compaction._held[0].snapshot.name
+        first.close()
+        first.close()
+        await fill(stage, 1_000)
+        await stage.engine.compact_now()
+        assert name not in stage.disk.names()
+        second.close()
+        assert not stage.engine.parts.compaction._held
+
+
+async def test_no_snapshot_is_given_out_by_a_member_that_stopped(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, 1)
+    async with stage:
+        await alone(stage)
+    with pytest.raises(RequestError, match="stopping"):
+        await stage.engine.open_snapshot()
