@@ -119,6 +119,7 @@ class HardenedMember(Member):
         if not self._running:
             return
         self._running = False
+        self.disk.release_syncs()
         self.engine.parts.driver.stop()
         self.engine.parts.durability.abandon()
         await self.engine.stop()
@@ -138,7 +139,7 @@ class HardenedMember(Member):
                 parts.driver.run()
             for _ in range(10):
                 await asyncio.sleep(0)
-            while parts.durability.syncing and not self.engine.stopped:
+            while parts.durability.syncing and not self.disk.holding and not self.engine.stopped:
                 await asyncio.sleep(0.0005)
         self._note_outcomes()
 
@@ -207,9 +208,12 @@ class HardenedMember(Member):
     def log(self) -> list[tuple[int, int]]:
         return [(entry.index, entry.term) for entry in self.engine.parts.journal.entries]
 
-    @property
-    def syncs(self) -> int:
-        return self.disk.syncs
+    def hold_syncs(self) -> None:
+        self.disk.hold_syncs()
+
+    async def release_syncs(self) -> None:
+        self.disk.release_syncs()
+        await self.settle()
 
     def snapshot_of(self, index: int, term: int, contents: list[bytes]) -> bytes:
         application = ToyApplication()

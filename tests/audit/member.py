@@ -146,10 +146,13 @@ class Member(ABC):
     def log(self) -> list[tuple[int, int]]:
         """(index, term) of the entries."""
 
-    @property
     @abstractmethod
-    def syncs(self) -> int:
-        """How often this member made sure that something is on disk."""
+    def hold_syncs(self) -> None:
+        """From now on the disk takes its time for a sync."""
+
+    @abstractmethod
+    async def release_syncs(self) -> None:
+        """Lets the disk finish."""
 
     @abstractmethod
     def snapshot_of(self, index: int, term: int, contents: list[bytes]) -> bytes:

@@ -271,9 +271,11 @@ class StockMember(Member):
     def log(self) -> list[tuple[int, int]]:
         return [(index, term) for _, index, term in self.state("raftLog")[:]]
 
-    @property
-    def syncs(self) -> int:
-        return len(self.setting.synced)
+    def hold_syncs(self) -> None:
+        """It asks for none; that is what the scenario finds."""
+
+    async def release_syncs(self) -> None:
+        pass
 
     def snapshot_of(self, index: int, term: int, contents: list[bytes]) -> bytes:
         members = {Node(member) for member in range(1, self.setting.count + 1)}

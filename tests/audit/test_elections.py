@@ -41,6 +41,15 @@ async def test_e_disruption(bench: Bench) -> None:
 
 
 @scenario
+async def test_e_uninvited(bench: Bench) -> None:
+    """A candidate of a newer term, however it came to it, does not end a leadership that a quorum follows."""
+    member = await bench.member()
+    term = await member.establish()
+    await member.hear(3, RequestVote(term + 1, member.last_index, term))
+    require(member.leads and member.term == term, f"term {term} -> {member.term}")
+
+
+@scenario
 async def test_f_stale_read(bench: Bench) -> None:
     """A leader that was replaced and does not know it gives no old answer to a read that must be linearizable."""
     cluster = await Cluster.start(bench)
