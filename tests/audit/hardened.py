@@ -205,8 +205,11 @@ class HardenedMember(Member):
         """What the application was given, whether it could take it or not."""
         return self.application.given
 
+    def rows(self) -> list[Any]:
+        return list(self.engine.parts.journal.entries)
+
     def log(self) -> list[tuple[int, int]]:
-        return [(entry.index, entry.term) for entry in self.engine.parts.journal.entries]
+        return [(entry.index, entry.term) for entry in self.rows()]
 
     def hold_syncs(self) -> None:
         self.disk.hold_syncs()

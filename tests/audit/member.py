@@ -143,6 +143,10 @@ class Member(ABC):
         """The same, with those that the application could not take."""
 
     @abstractmethod
+    def rows(self) -> list[Any]:
+        """The entries, contents included, as this engine keeps them."""
+
+    @abstractmethod
     def log(self) -> list[tuple[int, int]]:
         """(index, term) of the entries."""
 

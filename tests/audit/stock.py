@@ -268,8 +268,11 @@ class StockMember(Member):
     def given(self) -> list[bytes]:
         return self.applied
 
+    def rows(self) -> list[Any]:
+        return list(self.state("raftLog")[:])
+
     def log(self) -> list[tuple[int, int]]:
-        return [(index, term) for _, index, term in self.state("raftLog")[:]]
+        return [(index, term) for _, index, term in self.rows()]
 
     def hold_syncs(self) -> None:
         """It asks for none; that is what the scenario finds."""

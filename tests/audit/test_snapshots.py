@@ -54,6 +54,7 @@ async def test_h_snapshot_regress(bench: Bench) -> None:
     await install(member, chunks_of(member, 20, contents[:19]))
     require(member.last_index == 30, f"the log goes back from 30 to {member.last_index}")
     require(member.applied == contents, "the state goes back")
+    require(member.given == contents, "the state went back, and entries were applied again")
 
 
 @scenario
