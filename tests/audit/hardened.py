@@ -284,7 +284,7 @@ class HardenedMember(Member):
 
     def flip_bit_in_log(self) -> None:
         name = self._file("journal")
-        self.disk.flip(name, self.disk.size(name) // 4)
+        self.disk.flip(name, self.disk.read(name).index(b"entry"))
 
     def pretend_to_have_written(self, size_bytes: int) -> None:
         self.engine.parts.journal._active_size = size_bytes

@@ -196,7 +196,7 @@ class Member(ABC):
 
     @abstractmethod
     def flip_bit_in_log(self) -> None:
-        """Changes the file of a log that holds many entries, in an old one of them."""
+        """Changes the file of a log that holds many entries `entry`, in an old one of them."""
 
     @abstractmethod
     def pretend_to_have_written(self, size_bytes: int) -> None:
