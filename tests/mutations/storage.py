@@ -165,7 +165,7 @@ JOURNAL = [
     of_consensus(
         "a-lost-identity-is-damage",
         "engine/storage",
-        "if not self._used_before and (journal.last_index > 1 or journal.term):",
+        "if not used_before and (journal.last_index > 1 or journal.term or newest is not None):",
         "if False:",
         "storage",
     ),
