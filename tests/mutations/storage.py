@@ -158,7 +158,7 @@ JOURNAL = [
     of_consensus(
         "a-lost-journal-is-damage",
         "engine/storage",
-        "if self._used_before and journal.empty:",
+        "if used_before and journal.empty:",
         "if False:",
         "storage",
     ),
