@@ -67,6 +67,8 @@ class Limits:
     """Of one message between members; more than two of the largest requests."""
     peer_send_window_bytes_max: int = 16 * MIB
     """Bytes on their way to one member before sending waits."""
+    snapshot_bytes_per_s_max: int = 64 * MIB
+    """Sent to one member that is too far behind for the log, per second."""
     snapshot_saves_max: int = 2
     """Snapshots that clients fetch from this node at once."""
     journal_size_bytes_max: int = 64 * MIB

@@ -64,6 +64,7 @@ class Server:
                 tick_ms=timing.tick_ms,
                 frame_size_bytes_max=limits.peer_frame_size_bytes_max,
                 send_window_bytes_max=limits.peer_send_window_bytes_max,
+                snapshot_bytes_per_s_max=limits.snapshot_bytes_per_s_max,
                 journal_size_bytes_max=limits.journal_size_bytes_max,
             ),
             self.node,

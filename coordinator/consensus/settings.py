@@ -52,6 +52,8 @@ class EngineConfig:
     """Applied entries kept in the journal after a snapshot, so that a follower that is a little behind needs none."""
     snapshot_size_bytes_max: int = 4 * KIB * MIB
     """Of a snapshot that another member sends."""
+    snapshot_bytes_per_s_max: int = _LIMITS.snapshot_bytes_per_s_max
+    """To one member."""
     snapshot_chunk_size_bytes: int = 256 * KIB
     snapshot_chunks_in_flight_max: int = 4
     apply_slice_ms: int = 5
@@ -82,6 +84,8 @@ class EngineConfig:
             raise ConfigError("peer_frame_size_bytes_max must hold two chunks of a snapshot")
         if self.frame_size_bytes_max < 2 * self.append_size_bytes:
             raise ConfigError("peer_frame_size_bytes_max must hold two batches of entries")
+        if self.snapshot_bytes_per_s_max < 4 * self.snapshot_chunk_size_bytes:
+            raise ConfigError("snapshot_bytes_per_s_max must be at least four chunks of a snapshot")
         if self.send_window_bytes_max < 2 * self.frame_size_bytes_max:
             raise ConfigError("peer_send_window_bytes_max must hold two of the largest frames")
         object.__setattr__(self, "this", own[0])

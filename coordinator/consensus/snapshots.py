@@ -30,6 +30,8 @@ _SLICE = struct.Struct("<I")
 _SLICE_SIZE_BYTES_MAX = 64 * MIB
 _DESCRIPTION_SIZE_BYTES_MAX = 1 * MIB
 _BLOCK = 256 * KIB
+_SYNC_SIZE = 4 * MIB
+"""What is written between two syncs: the journal's own must not wait behind a whole snapshot."""
 _PREFIX = "snapshot-"
 _ASIDE = "snapshot.new"
 _INCOMING = "snapshot.incoming"
@@ -66,6 +68,8 @@ class SnapshotStore:
 
     def __init__(self, disk: Disk) -> None:
         self._disk = disk
+        self._unsynced = 0
+        """Bytes that were received since the last sync."""
 
     def newest(self) -> Snapshot | None:
         """Checks the newest snapshot and removes leftovers. Raises DamageError or OSError."""
@@ -122,6 +126,10 @@ class SnapshotStore:
         if offset == 0 and _INCOMING in self._disk.names():
             self._disk.remove(_INCOMING)
         self._disk.append(_INCOMING, content)
+        self._unsynced += len(content)
+        if self._unsynced >= _SYNC_SIZE:
+            self._unsynced = 0
+            self._disk.sync(_INCOMING)
 
     def accept(self) -> Snapshot:
         """Checks the received file and makes it the newest. Raises DamageError (nothing is kept) or OSError."""
@@ -176,6 +184,7 @@ class SnapshotWriter:
         self._digest = hashlib.blake2b(digest_size=16)
         self._pending = bytearray()
         self._size = 0
+        self._unsynced = 0
         self._compressor = zstandard.ZstdCompressor(level=1).compressobj()
         self.cancel()
         about = msgspec.msgpack.encode(description)
@@ -206,8 +215,12 @@ class SnapshotWriter:
 
     def _flush(self) -> None:
         self._size += len(self._pending)
+        self._unsynced += len(self._pending)
         self._disk.append(_ASIDE, bytes(self._pending))
         self._pending.clear()
+        if self._unsynced >= _SYNC_SIZE:
+            self._unsynced = 0
+            self._disk.sync(_ASIDE)
 
 
 def _put(disk: Disk, aside: str, description: Description, size: int) -> Snapshot:

@@ -112,6 +112,7 @@ class Engine:
             await asyncio.wait([self._closing])
         await self._transport.stop()
         await parts.receiver.stop()
+        parts.background.stop()
         await parts.sender.stop()
         await parts.compaction.stop()
         try:

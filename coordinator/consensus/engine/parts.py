@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable
 
 from coordinator.consensus.codec import Farewell, Message
 from coordinator.consensus.configuration import Configuration, configuration_of
 from coordinator.consensus.engine.applier import Applier
+from coordinator.consensus.engine.background import BackgroundThread
 from coordinator.consensus.engine.compaction import Compaction
 from coordinator.consensus.engine.core import Core
 from coordinator.consensus.engine.driver import Driver
@@ -104,11 +104,13 @@ class Parts:
             changed=self.driver.kick,
             failed=self.failed,
         )
+        self.background = BackgroundThread("incoming-snapshot")
         self.receiver = SnapshotReceiver(
             config,
             core,
             self.storage.snapshots,
             send,
+            background=self.background,
             install=self._install,
             acknowledge=self.acknowledge,
             failed=self.failed,
@@ -294,7 +296,7 @@ class Parts:
         """Puts the leader's snapshot in the place of state and log, if it is ahead of them."""
         if not self.ended and snapshot.index > self.core.commit_index:
             slices = self.storage.snapshots.slices(snapshot)
-            prepared = await asyncio.to_thread(self.application.prepare, slices)
+            prepared = await self.background.run(self.application.prepare, slices)
             # Entries may have come from elsewhere meanwhile.
             if not self.ended and snapshot.index > self.core.commit_index:
                 self.application.restore(snapshot.index, snapshot.term, prepared)

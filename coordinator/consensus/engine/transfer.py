@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from coordinator.consensus.codec import SnapshotAck, SnapshotChunk
+from coordinator.consensus.engine.background import BackgroundThread
 from coordinator.consensus.engine.core import Core
 from coordinator.consensus.engine.durability import Send
 from coordinator.consensus.settings import EngineConfig
@@ -19,6 +20,8 @@ from coordinator.consensus.snapshots import Snapshot, SnapshotStore
 from coordinator.errors import DamageError, FatalError
 
 _log = logging.getLogger(__name__)
+_PAUSE_S_MAX = 0.1
+"""How long it may take until a pause for the sake of the pace notices that nothing more is to be sent."""
 
 
 @dataclass
@@ -27,6 +30,8 @@ class _Sending:
     acked: int = 0
     sent: int = 0
     heard_at: float = 0.0
+    paced_until: float = 0.0
+    """Nothing more is sent before this time."""
     reading: bool = False
     """Whether the next chunk is being read from the file."""
 
@@ -89,6 +94,10 @@ class SnapshotSender:
         snapshot, size = sending.snapshot, self._config.snapshot_chunk_size_bytes
         try:
             while self._sending.get(member) is sending and self._window_open(sending):
+                pause_s = sending.paced_until - self._core.now()
+                if pause_s > 0:
+                    await asyncio.sleep(min(pause_s, _PAUSE_S_MAX))
+                    continue
                 offset = sending.sent
                 content = await asyncio.to_thread(self._store.read, snapshot, offset, size)
                 if self._sending.get(member) is not sending or offset != sending.sent:
@@ -99,6 +108,8 @@ class SnapshotSender:
                 if not self._send(member, chunk):
                     return
                 sending.sent += len(content)
+                rate = self._config.snapshot_bytes_per_s_max
+                sending.paced_until = self._core.now() + len(content) / rate
         except FileNotFoundError:
             # A newer snapshot took its place: begin again with that one.
             if self._sending.get(member) is sending:
@@ -163,6 +174,7 @@ class SnapshotReceiver:
         store: SnapshotStore,
         send: Send,
         *,
+        background: BackgroundThread,
         install: Callable[[Snapshot], Awaitable[None]],
         acknowledge: Callable[[int, int], None],
         failed: Callable[[BaseException], None],
@@ -172,6 +184,7 @@ class SnapshotReceiver:
         self._core = core
         self._store = store
         self._send = send
+        self._background = background
         self._install = install
         self._acknowledge = acknowledge
         self._failed = failed
@@ -234,13 +247,13 @@ class SnapshotReceiver:
             self._failed(failure)
 
     async def _write_chunk(self, receiving: _Receiving, member: int, chunk: SnapshotChunk) -> None:
-        await asyncio.to_thread(self._store.receive, chunk.offset, chunk.content)
+        await self._background.run(self._store.receive, chunk.offset, chunk.content)
         end = chunk.offset + len(chunk.content)
         if end < chunk.size:
             self._send(member, SnapshotAck(self._core.term, chunk.index, end, False))
             return
         try:
-            snapshot = await asyncio.to_thread(self._store.accept)
+            snapshot = await self._background.run(self._store.accept)
         except DamageError as error:
             _log.warning("the snapshot from member %d is unusable: %s", member, error)
             if self._receiving is receiving:

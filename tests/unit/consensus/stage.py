@@ -72,7 +72,13 @@ class ScriptedTransport:
 class Stage:
     """Member 1 of `count`; nothing happens by itself, for its timeouts are long."""
 
-    def __init__(self, folder: Path, count: int = 3, disk: FaultDisk | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        count: int = 3,
+        disk: FaultDisk | None = None,
+        snapshot_bytes_per_s_max: int = 1_000_000,
+    ) -> None:
         self.folder = folder
         self.disk = disk or FaultDisk()
         self.transport = ScriptedTransport()
@@ -89,6 +95,7 @@ class Stage:
             election_timeout_ms_max=120_000,
             journal_size_bytes_max=64 * 1024,
             snapshot_chunk_size_bytes=64,
+            snapshot_bytes_per_s_max=snapshot_bytes_per_s_max,
             tick_ms=5,
         )
         self.engine = Engine(

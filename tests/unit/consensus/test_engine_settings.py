@@ -44,6 +44,7 @@ def test_the_defaults_are_those_of_the_server_and_fit() -> None:
         ({"election_timeout_ms_max": 600}, "more than election_timeout_ms_min"),
         ({"frame_size_bytes_max": 100_000}, "two chunks"),
         ({"frame_size_bytes_max": 600_000}, "two batches"),
+        ({"snapshot_bytes_per_s_max": 1_000_000}, "four chunks"),
         ({"send_window_bytes_max": 9_000_000}, "two of the largest frames"),
     ],
 )

@@ -183,6 +183,23 @@ def transfer(source: SnapshotStore, snapshot: Snapshot, target: SnapshotStore) -
         target.receive(offset, source.read(snapshot, offset, 1_000))
 
 
+def test_files_are_synced_bit_by_bit() -> None:
+    """Else the journal's own sync would wait for all of one, on the same disk."""
+    disk = FaultDisk()
+    chance = random.Random(1)
+    snapshot = SnapshotStore(disk).write(
+        describe(9), [chance.randbytes(1024 * 1024) for _ in range(13)]
+    )
+    assert disk.syncs == 4
+    other = FaultDisk()
+    store = SnapshotStore(other)
+    content = disk.read(snapshot.name)
+    for offset in range(0, len(content), 1024 * 1024):
+        store.receive(offset, content[offset : offset + 1024 * 1024])
+    assert other.syncs == 3
+    assert store.accept().size == snapshot.size
+
+
 def test_a_received_file_is_the_same_snapshot() -> None:
     there, here = FaultDisk(), FaultDisk()
     source, target = SnapshotStore(there), SnapshotStore(here)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -260,6 +261,18 @@ async def test_a_follower_behind_the_log_gets_the_snapshot(tmp_path: Path) -> No
         await stage.settle()
         assert stage.take(Append, 3)[-1].prev_index >= 102
         assert not stage.take(SnapshotChunk)
+
+
+async def test_a_snapshot_is_sent_no_faster_than_allowed(tmp_path: Path) -> None:
+    async with Stage(tmp_path, snapshot_bytes_per_s_max=2_000) as stage:
+        began = time.monotonic()
+        term = await lead_with_snapshot(stage)
+        taken = 0
+        while taken < 400:
+            taken += sum(len(chunk.content) for chunk in await sent(stage))
+            stage.receive(3, SnapshotAck(term, 102, taken, False))
+        # The first chunk waits for nothing.
+        assert time.monotonic() - began >= (taken - 64) / 2_000 - 0.01
 
 
 async def test_a_follower_that_misses_something_gets_it_again(tmp_path: Path) -> None:
