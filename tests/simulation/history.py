@@ -35,6 +35,11 @@ class WriteRecord:
     attempts: int = 0
     sequence: bool = False
     """The key is a prefix; the answer holds the whole."""
+    conditional: bool = False
+    expected: bytes | None = None
+    """Of a conditional write: the value that the key is to have; None: it is to have none."""
+    before: bytes | None = None
+    """Of a delete, and of a write whose condition did not hold: the value that the key had; None: it had none."""
 
 
 @dataclass

@@ -25,6 +25,7 @@ from tests.simulation.faults import Faults
 from tests.simulation.history import Fate, History, WriteRecord
 from tests.simulation.holders import Holder
 from tests.simulation.hosts import Host, Hosts
+from tests.simulation.linearizable import check_linearizable
 from tests.simulation.loop import SimLoop, Stuck, simulated
 from tests.simulation.network import Network
 from tests.simulation.oracle import Oracle
@@ -57,6 +58,8 @@ class Report:
     steps: int = 0
     seconds: float = 0.0
     """That passed in the simulation."""
+    undecided: bool = False
+    """Whether the search for an order of what clients saw was given up."""
     noted: list[str] = field(default_factory=list)
 
 
@@ -269,12 +272,14 @@ def run_seed(seed: int, out: TextIO | None = None) -> Report:
         except Exception:
             scenario.complaints.append(f"the simulation itself failed: {traceback.format_exc()}")
     history, oracle = scenario.history, scenario.oracle
+    strange, decided = check_linearizable(history)
     complaints = [
         *oracle.complaints,
         *scenario.hosts.complaints,
         *loop.complaints,
         *history.complaints,
         *scenario.complaints,
+        *strange,
     ]
     return Report(
         seed=seed,
@@ -286,5 +291,6 @@ def run_seed(seed: int, out: TextIO | None = None) -> Report:
         told=sum(len(watch.told) for watch in history.watches),
         steps=loop.steps,
         seconds=loop.now - 1_000,
+        undecided=not decided,
         noted=scenario.trace.lines,
     )

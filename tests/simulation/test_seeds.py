@@ -33,6 +33,7 @@ def run_seeds(first: int, count: int) -> None:
     assert sum(report.acknowledged for report in reports) > 20 * count
     assert sum(report.reads for report in reports) > 10 * count
     assert sum(report.told for report in reports) > 20 * count
+    assert sum(report.undecided for report in reports) <= count // 8
 
 
 @pytest.mark.parametrize("part", range(SHORT_PARTS))

@@ -22,6 +22,7 @@ from coordinator.state.commands import (
 from coordinator.state.model import KeyValue
 from coordinator.state.results import (
     Code,
+    DeleteResult,
     Failure,
     Outcome,
     PutResult,
@@ -102,7 +103,7 @@ class Writer:
 
     async def _delete(self) -> None:
         key = b"r/%d" % self._chance.randrange(5)
-        await self.attempt(self._record(key, None), Write(DeleteRange(Selector(key))))
+        await self.attempt(self._record(key, None), Write(DeleteRange(Selector(key), prev_kv=True)))
 
     async def _count_up(self) -> None:
         """Adds one to a counter if it is still what it was when this client read it."""
@@ -119,8 +120,10 @@ class Writer:
             Target.MOD_REVISION,
             0 if known is None else known.mod_revision,
         )
-        command = Write(Txn((unchanged,), (Put(key, value),)))
-        await self.attempt(self._record(key, value), command)
+        command = Write(Txn((unchanged,), (Put(key, value),), (Range(Selector(key)),)))
+        record = self._record(key, value)
+        record.conditional, record.expected = True, None if known is None else known.value
+        await self.attempt(record, command)
 
     async def _put_numbered(self) -> None:
         """A write that is tried again, at other nodes, until its outcome is known."""
@@ -191,8 +194,13 @@ class Writer:
             record.fate = Fate.REFUSED
         elif isinstance(result, TxnResult) and not result.succeeded:
             record.fate = Fate.UNMET
+            (found,) = result.responses
+            assert isinstance(found, RangeResult)
+            record.before = found.kvs[0].value if found.kvs else None
         else:
             record.fate = Fate.APPLIED
+            if isinstance(result, DeleteResult):
+                record.before = result.prevs[0].value if result.prevs else None
         record.ended_at, record.revision = self._caller.now(), outcome.revision
         self._seen = max(self._seen, outcome.revision)
         return outcome
