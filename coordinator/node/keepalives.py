@@ -25,6 +25,8 @@ ATTEMPT_S = 1.0
 IDS_MAX = 10_000
 """Sessions in one message to the leader."""
 
+ANSWERS_MAX = 1_000
+"""Questions of other members that wait for an answer at once. Who gets none within ATTEMPT_S asks again."""
 
 Renewals = tuple[Renewal, ...]
 
@@ -57,6 +59,7 @@ class KeepAlives:
         self._number = 0
         self._asked: dict[int, asyncio.Future[Renewals | None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._answering = 0
         self._changed = asyncio.Event()
 
     async def keep_alive(
@@ -162,9 +165,16 @@ class KeepAlives:
         """Another member asks this one to renew sessions."""
         if len(message.ids) > IDS_MAX or len(message.attachments) != len(message.ids):
             return
+        if self._answering >= ANSWERS_MAX:
+            return
+        self._answering += 1
         task = self._loop.create_task(self._answer(member, message))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._answer_ended)
+
+    def _answer_ended(self, task: asyncio.Task[None]) -> None:
+        self._answering -= 1
+        self._tasks.discard(task)
 
     async def _answer(self, member: int, message: KeepAlive) -> None:
         renewals = await self._expirer.keep_alive(message.ids, message.attachments, ATTEMPT_S)

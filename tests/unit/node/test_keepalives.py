@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from coordinator.errors import RequestError
+from coordinator.node import keepalives
 from coordinator.node.messages import (
     ConnectionLost,
     KeepAlive,
@@ -104,6 +105,28 @@ async def test_too_long_a_question_is_not_answered(bus: Bus) -> None:
     )
     await bus.settle()
     assert not answers
+
+
+async def test_so_many_questions_at_once_and_no_more(
+    bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keepalives, "ANSWERS_MAX", 3)
+    answers: list[int] = []
+
+    def tap(origin: int, member: int, payload: bytes) -> bool:
+        message = decode_message(payload)
+        if isinstance(message, KeepAliveReply):
+            answers.append(message.number)
+        return True
+
+    bus.tap = tap
+    for number in range(1, 6):
+        bus.nodes[0].message_received(2, encode_message(KeepAlive(number, (7,), (0,))))
+    await bus.settle()
+    assert answers == [1, 2, 3]
+    bus.nodes[0].message_received(2, encode_message(KeepAlive(6, (7,), (0,))))
+    await bus.settle()
+    assert answers == [1, 2, 3, 6]
 
 
 async def test_of_nothing_nothing_is_asked(bus: Bus) -> None:
