@@ -318,6 +318,20 @@ def test_register_without_a_command(shell: Shell, client: Client) -> None:
     assert client.instances("plain") == ()
 
 
+@pytest.mark.parametrize(
+    ("options", "grace_s"), [((), 1.0), (("--grace", "0.4"), 0.4), (("--no-grace",), None)]
+)
+def test_how_long_a_killed_program_stays_registered(
+    shell: Shell, client: Client, options: tuple[str, ...], grace_s: float | None
+) -> None:
+    arguments = ("--address", "10.0.0.1", "--port", "80", *options, "-o", "json")
+    with shell.running("register", "graceful", *arguments) as registering:
+        shown = json.loads(next(lines_of(registering)))
+        assert client.get_session(int(shown["session"])).disconnect_grace_s == grace_s
+        registering.send_signal(signal.SIGTERM)
+        assert registering.wait(10) == 0
+
+
 def test_register_returns_the_code_of_its_command(shell: Shell, client: Client) -> None:
     register = ("register", "coded", "--address", "10.0.0.1", "--port", "80", "--")
     shell.run_program(*register, "sh", "-c", "exit 7", code=7)

@@ -151,7 +151,7 @@ class Client(KeySpace, Administration, io.Awaited):
         id: str | None = None,
         metadata: Mapping[str, str] | None = None,
         ttl: float = 10.0,
-        disconnect_grace: float | None = None,
+        disconnect_grace: float | None = 1.0,
         ports: Mapping[str, int] | None = None,
         tags: Sequence[str] = (),
         weight: int | None = None,
@@ -161,8 +161,9 @@ class Client(KeySpace, Administration, io.Awaited):
     ) -> Registration:
         """Returns a registration: a context manager that registers an instance of a service and keeps it registered.
 
-        Without `id`, one is made up. The instance goes when the block is left, `ttl` seconds after the program dies,
-        or `disconnect_grace` seconds after its connection broke. See docs/registration.md for the meaning of the rest.
+        Without `id`, one is made up. The instance goes when the block is left, `disconnect_grace` seconds after its
+        connection broke because the program died (None: that does not count), or `ttl` seconds after it was heard of
+        last. See docs/registration.md for the meaning of the rest.
         """
         instance = Instance(
             service=service,
@@ -181,7 +182,7 @@ class Client(KeySpace, Administration, io.Awaited):
         def make_session(on_lost: Callable[[Session], None]) -> Session:
             return self.session(
                 ttl,
-                disconnect_grace=disconnect_grace,
+                disconnect_grace=None if disconnect_grace is None else min(disconnect_grace, ttl),
                 on_lost=on_lost,
                 metadata={"service": service, "instance": instance.id},
             )

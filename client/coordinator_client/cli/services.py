@@ -30,7 +30,14 @@ STYLES = {ChangeType.ADDED: "green", ChangeType.CHANGED: "yellow", ChangeType.RE
 @click.option(
     "--ttl", type=float, default=10.0, show_default=True, help="Seconds it may be silent."
 )
-@click.option("--grace", type=float, help="Seconds it lives once its connection is lost.")
+@click.option(
+    "--grace",
+    type=float,
+    default=1.0,
+    show_default=True,
+    help="Seconds it lives once its connection is lost.",
+)
+@click.option("--no-grace", is_flag=True, help="It lives as long as --ttl says, in any case.")
 @click.option(
     "--metadata", type=arguments.text, multiple=True, callback=arguments.pairs, metavar="NAME=VALUE"
 )
@@ -45,7 +52,8 @@ def register(
     port: int,
     id: str | None,
     ttl: float,
-    grace: float | None,
+    grace: float,
+    no_grace: bool,
     metadata: dict[str, str],
     tag: tuple[str, ...],
     zone: str | None,
@@ -64,7 +72,7 @@ def register(
             port,
             id=id,
             ttl=ttl,
-            disconnect_grace=grace,
+            disconnect_grace=None if no_grace else grace,
             metadata=metadata,
             tags=tag,
             zone=zone,

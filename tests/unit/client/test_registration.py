@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 
@@ -28,6 +29,24 @@ async def test_it_writes_both_keys_under_one_session_in_one_revision(client: aio
         assert record.metadata == {"service": "pay", "instance": "i-1"}
     assert not mine.registered
     assert (await client.range("/services/", prefix=True)).count == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "grace_s"),
+    [
+        ({}, 1.0),
+        ({"disconnect_grace": None}, None),
+        ({"disconnect_grace": 0.25}, 0.25),
+        ({"ttl": 0.6}, 0.6),
+    ],
+)
+async def test_it_goes_soon_after_its_program(
+    client: aio.Client, settings: dict[str, Any], grace_s: float | None
+) -> None:
+    async with client.register("pay", "127.0.0.1", 80, id="i-1", **settings) as mine:
+        assert mine.session is not None
+        record = await client.get_session(mine.session.id)
+        assert record.disconnect_grace_s == grace_s
 
 
 async def test_it_registers_again_after_a_lost_session(client: aio.Client) -> None:
