@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 from collections import defaultdict
 from collections.abc import Iterable
 
@@ -209,19 +210,24 @@ def check_sessions(
             if session.opened:
                 complaints.append(f"session {session.id} was opened and is lost")
             continue
-        if session.opened and story.expired and story.ended_at is not None and drift is not None:
+        lives = [
+            # What was confirmed after its end was another life.
+            *(life for life in story.earlier if session.confirmed_at < (life.ended_at or 0.0)),
+            story,
+        ]
+        for life in lives if session.opened and drift is not None else ():
             due = _due(session) - stretch * session.ttl_s
-            if story.ended_at < due:
+            if life.expired and life.ended_at is not None and life.ended_at < due:
                 complaints.append(
-                    f"session {session.id} expired at {story.ended_at - 1_000:.6f}, was to live to {due - 1_000:.6f}"
+                    f"session {session.id} expired at {life.ended_at - 1_000:.6f}, was to live to {due - 1_000:.6f}"
                 )
         if story.ended_at is not None and not story.expired and not session.closing:
             complaints.append(f"session {session.id} was closed by nobody")
-        if session.gone_at is not None and (
-            story.ended_at is None or story.ended_at > session.gone_at
-        ):
+        ends = [life.ended_at for life in (*story.earlier, story) if life.ended_at is not None]
+        if session.gone_at is not None and min(ends, default=math.inf) > session.gone_at:
             complaints.append(f"session {session.id} was said to be gone, and was not")
-        latest = max(calm_since, session.touched_at) + session.ttl_s * (1 + stretch) + slack_s
+        begun_at = max(calm_since, session.touched_at, story.opened_at)
+        latest = begun_at + session.ttl_s * (1 + stretch) + slack_s
         if session.abandoned and story.ended_at is None and now > latest:
             complaints.append(f"session {session.id} lingers since {latest - 1_000:.6f}")
     return complaints

@@ -118,6 +118,10 @@ class SessionStory:
     ended_at: float | None = None
     expired: bool = False
     """It ended because of a deadline, of its TTL or of its grace."""
+    earlier: tuple[SessionStory, ...] = ()
+    """Lives that it had before under the same id: a client that does not know whether it opened a session asks again,
+    and a process that stood still may take the first request when the session has ended already.
+    """
 
 
 @dataclass(frozen=True)

@@ -102,7 +102,9 @@ class Oracle:
         self.batches += applied.batches
         now = self._loop.now
         for session in applied.opened:
-            self.sessions[session.id] = SessionStory(now)
+            known = self.sessions.get(session.id)
+            earlier = () if known is None else (*known.earlier, known)
+            self.sessions[session.id] = SessionStory(now, earlier=earlier)
         if applied.ended:
             expired = _expired_by(entry)
             for session_id in applied.ended:

@@ -229,6 +229,20 @@ def test_a_session_that_ends_early_or_lingers(
     assert complaint in complaints(record, story)[0]
 
 
+def test_a_session_that_a_late_request_opened_once_more() -> None:
+    first = SessionStory(1.0, 12.5, True)
+    again = SessionStory(13.0, 15.5, True, (first,))
+    gone = session(abandoned=True, gone_at=12.7)
+    assert not complaints(gone, again)
+    assert complaints(replace(gone, gone_at=12.4), again)
+    assert complaints(gone, replace(again, earlier=(replace(first, ended_at=11.0),)))
+    assert complaints(gone, replace(again, ended_at=None), now=19.0)
+    assert not complaints(gone, replace(again, opened_at=18.0, ended_at=None), now=20.5)
+    # Nobody knows which of its lives was confirmed last.
+    late = replace(gone, confirmed_at=13.5)
+    assert not complaints(late, replace(again, earlier=(replace(first, ended_at=11.0),)))
+
+
 def test_a_broken_stream_shortens_a_session_to_its_grace() -> None:
     broken = session(grace_s=0.5, broken_at=10.5)
     assert not complaints(broken, SessionStory(1.0, 11.1, True))
