@@ -63,6 +63,7 @@ COMPOSITION = ("server", "cli", "__main__", "")
 CLIENT_ROOMS = {
     "cli": room("coordinator_client", "click rich"),
     "pb": room("coordinator_client.pb", "grpc google"),
+    "testing": room("coordinator_client", "pytest"),
     "": room("coordinator_client", "grpc grpc_status google"),
 }
 
