@@ -238,3 +238,20 @@ def test_a_snapshot_that_was_finished_survives_a_power_failure() -> None:
         found = newest_of(disk)
         assert found is not None
         assert found.index == 8
+
+
+def test_a_received_snapshot_survives_a_power_failure() -> None:
+    """Its acknowledgement lets the leader forget the entries that it holds."""
+    source = FaultDisk()
+    sent = SnapshotStore(source).write(describe(8), slices_of(8))
+    content = source.read(sent.name)
+    for seed in range(20):
+        disk = FaultDisk()
+        store = SnapshotStore(disk)
+        for offset in range(0, len(content), 700):
+            store.receive(offset, content[offset : offset + 700])
+        store.accept()
+        disk.lose_power(random.Random(seed))
+        found = newest_of(disk)
+        assert found is not None
+        assert found.index == 8
