@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from coordinator_client import validation
 from coordinator_client.errors import InvalidArgument
@@ -20,8 +20,18 @@ from coordinator_client.model import KeyValue
 
 __all__ = ["ROOT", "STATUSES", "Instance", "InstanceState"]
 
+T = TypeVar("T")
+
 ROOT = "/services/"
-STATUSES = ("passing", "warning", "critical", "maintenance", "unknown")
+STATUSES = (
+    "passing",
+    "warning",
+    "critical",
+    "maintenance",
+    "starting",
+    "draining",
+    "unknown",
+)
 
 SERVICE_PATTERN = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 ID_PATTERN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
@@ -169,9 +179,9 @@ class Instance:
                 id=id,
                 address=fields["address"],
                 port=fields["port"],
-                metadata=dict(fields.get("metadata") or {}),
-                ports=dict(fields.get("ports") or {}),
-                tags=tuple(fields.get("tags") or ()),
+                metadata=_optional(fields, "metadata", dict, {}),
+                ports=_optional(fields, "ports", dict, {}),
+                tags=tuple(_optional(fields, "tags", list, [])),
                 weight=fields.get("weight"),
                 zone=fields.get("zone"),
                 version=fields.get("version"),
@@ -236,6 +246,16 @@ def _parse_object(value: bytes) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return parsed if isinstance(parsed, dict) else None
+
+
+def _optional(fields: dict[str, Any], name: str, kind: type[T], default: T) -> T:
+    """Returns a field that may be left out or null; raises TypeError if it is of another kind."""
+    value = fields.get(name)
+    if value is None:
+        return default
+    if not isinstance(value, kind):
+        raise TypeError(f"{name} is {validation.shown(value)}")
+    return value
 
 
 def _is_int(value: object) -> bool:

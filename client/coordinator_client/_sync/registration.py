@@ -119,7 +119,7 @@ class Registration:
                 self._session.close()
 
     def set_state(self, status: str, note: str = "") -> None:
-        """Writes the instance's state: passing, warning, critical, maintenance or unknown, and a note.
+        """Writes the instance's state: one of `instances.STATUSES`, and a note.
 
         Raises SessionLost while the registration does not stand; the state is then written when it does again.
         """

@@ -46,6 +46,10 @@ def test_service_and_id_are_those_of_the_key() -> None:
         b'{"address": "a", "port": true}', b'{"address": "a b", "port": 80}',
         b'{"address": "a", "port": 80, "metadata": {"a": 1}}',
         b'{"address": "a", "port": 80, "metadata": 3}',
+        b'{"address": "a", "port": 80, "metadata": []}',
+        b'{"address": "a", "port": 80, "metadata": [["a", "b"]]}',
+        b'{"address": "a", "port": 80, "tags": "ab"}',
+        b'{"address": "a", "port": 80, "ports": false}',
         b'{"address": "a", "port": 80, "tags": [3]}',
         b'{"address": "a", "port": 80, "ports": {"x": 70000}}',
         b'{"address": "a", "port": 80, "weight": 1.5}',
@@ -115,6 +119,10 @@ def test_states() -> None:
     assert json.loads(state.to_json()) == {"state": "critical", "note": "no disk"}
     assert InstanceState.from_json(state.to_json()) == state
     assert json.loads(InstanceState().to_json()) == {"state": "passing"}
+    for status in ("starting", "draining"):
+        fresh = InstanceState(status)
+        assert json.loads(fresh.to_json()) == {"state": status}
+        assert InstanceState.from_json(fresh.to_json()) == fresh
     for odd in (b"", b"[]", b'{"state": "splendid"}', b'{"state": 3, "note": 4}'):
         assert InstanceState.from_json(odd) == InstanceState("unknown")
     with pytest.raises(InvalidArgument):

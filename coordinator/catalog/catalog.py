@@ -1,0 +1,122 @@
+"""The services of the cluster as this node knows them: what every interface for service discovery asks.
+
+It is read from the node's own applied state by a watch, as any client would, so it is as current as a local read and
+answers without asking anyone. A quorum is never asked: a node that is cut off goes on telling what it last knew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from coordinator.catalog.index import Index
+from coordinator.catalog.instances import ROOT, ROOT_END, Instance
+from coordinator.node.interface import Node
+from coordinator.node.watches import Compacted, Delivery, Filter, MatchedBatch, Snapshot
+from coordinator.state.commands import Selector
+
+SLICE_KEYS = 256
+"""Keys that are looked at before others have their turn: about a millisecond."""
+
+
+class Catalog:
+    """All services with their instances. Whoever reads it sees each revision of the store as a whole, or not at all."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._index = Index()
+        self._revision = 0
+        self._ready = asyncio.Event()
+
+    @property
+    def ready(self) -> bool:
+        """Whether it holds anything yet: it is empty until the state was read once."""
+        return self._ready.is_set()
+
+    async def wait_ready(self) -> None:
+        """Returns when it is ready."""
+        await self._ready.wait()
+
+    @property
+    def revision(self) -> int:
+        """The revision of the store at which a service was last touched, or the catalog built anew."""
+        return self._revision
+
+    def services(self) -> tuple[str, ...]:
+        """Returns the names of all services that have an instance, ascending."""
+        return self._index.services()
+
+    def service(self, name: str) -> tuple[Instance, ...]:
+        """Returns all instances of a service, healthy or not, in order of registration; none: no such service.
+
+        The same tuple as long as nothing changes.
+        """
+        return self._index.service(name)
+
+    def revision_of(self, name: str) -> int:
+        """Returns a number that rises whenever the service changes; 0 if there is no such service.
+
+        It is the revision of the store at which a key of the service was last touched, or the catalog built anew.
+        """
+        return self._index.revision_of(name)
+
+    def at(self, packed: bytes) -> tuple[Instance, ...]:
+        """Returns the instances at an IP address of 4 or 16 bytes."""
+        return self._index.at(packed)
+
+    async def run(self) -> None:
+        """Keeps the catalog current until it is cancelled."""
+        while True:
+            await self._follow()
+
+    async def _follow(self) -> None:
+        """Reads everything and what comes after it; returns when the node lost the thread and must begin again."""
+        stream = self._node.open_watch_stream()
+        try:
+            stream.create(
+                1,
+                Filter(Selector(ROOT, ROOT_END)),
+                self._node.state.revision + 1,
+                snapshot=True,
+            )
+            fresh: Index | None = Index()
+            while True:
+                await stream.wait()
+                taken = stream.take()
+                delivery: Delivery = taken[1] if taken is not None else []
+                if isinstance(delivery, Compacted):
+                    return
+                if isinstance(delivery, Snapshot):
+                    assert fresh is not None
+                    await self._read(fresh, delivery)
+                    if delivery.last:
+                        # What was known before is told until all of it can be told anew.
+                        self._index, fresh = fresh, None
+                        self._revision = delivery.revision
+                        self._ready.set()
+                else:
+                    await self._apply(delivery)
+                await asyncio.sleep(0)
+        finally:
+            stream.close()
+
+    @staticmethod
+    async def _read(fresh: Index, snapshot: Snapshot) -> None:
+        for count, kv in enumerate(snapshot.kvs, 1):
+            # A deletion leaves no trace in a snapshot, so that every service counts as touched.
+            fresh.put(kv, snapshot.revision)
+            if count % SLICE_KEYS == 0:
+                await asyncio.sleep(0)
+
+    async def _apply(self, batches: list[MatchedBatch]) -> None:
+        count = 0
+        for batch in batches:
+            for event in batch.events:
+                if event.kv is not None:
+                    self._index.put(event.kv, batch.revision)
+                else:
+                    self._index.delete(event.key, batch.revision)
+            self._revision = batch.revision
+            count += len(batch.events)
+            if count >= SLICE_KEYS:
+                count = 0
+                await asyncio.sleep(0)

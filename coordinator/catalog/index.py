@@ -1,0 +1,149 @@
+"""The services that a set of keys describes, kept as keys come and go. Knows nothing of where they come from."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+
+from coordinator.catalog.instances import (
+    DEFINITIONS,
+    PASSING,
+    Instance,
+    InstanceState,
+    parse_instance,
+    parse_state,
+    split_key,
+)
+from coordinator.state.model import KeyValue
+
+
+class _Service:
+    """All that is known of one service. It may hold states only, and is no service then."""
+
+    __slots__ = ("instances", "listed", "order", "revision", "states")
+
+    def __init__(self) -> None:
+        self.instances: dict[str, Instance] = {}
+        self.states: dict[str, InstanceState] = {}
+        self.order: list[tuple[int, str]] = []
+        """The places of all instances, ascending."""
+        self.listed: tuple[Instance, ...] | None = None
+        """The instances in that order; None: somebody has to ask for them first."""
+        self.revision = 0
+
+
+class Index:
+    """Instances by service and by address.
+
+    A change costs no more in a large service than in a small one, but for moving list items; listing a service again
+    after it has changed costs as much as it has instances.
+    """
+
+    def __init__(self) -> None:
+        self._services: dict[str, _Service] = {}
+        self._names: dict[str, None] = {}
+        """Services with an instance."""
+        self._names_listed: tuple[str, ...] | None = None
+        self._addresses: dict[bytes, dict[tuple[str, str], None]] = {}
+
+    # --- what is known ------------------------------------------------------------------------------
+
+    def services(self) -> tuple[str, ...]:
+        """Returns the names of all services that have an instance, ascending."""
+        if self._names_listed is None:
+            self._names_listed = tuple(sorted(self._names))
+        return self._names_listed
+
+    def service(self, name: str) -> tuple[Instance, ...]:
+        """Returns the instances of a service in order of registration; none if there is no such service."""
+        service = self._services.get(name)
+        if service is None:
+            return ()
+        if service.listed is None:
+            instances = service.instances
+            service.listed = tuple(instances[id] for _, id in service.order)
+        return service.listed
+
+    def revision_of(self, name: str) -> int:
+        """Returns the revision at which a service was last touched; 0 if there is no such service.
+
+        As long as it is the same, so are the instances.
+        """
+        service = self._services.get(name)
+        return 0 if service is None or not service.instances else service.revision
+
+    def at(self, packed: bytes) -> tuple[Instance, ...]:
+        """Returns the instances at an IP address, given as 4 or 16 bytes."""
+        found = self._addresses.get(packed, {})
+        return tuple(self._services[name].instances[id] for name, id in found)
+
+    # --- what changes -------------------------------------------------------------------------------
+
+    def put(self, kv: KeyValue, revision: int) -> None:
+        """A key was written. Keys that say nothing about instances are passed over."""
+        parts = split_key(kv.key)
+        if parts is None:
+            return
+        name, kind, id = parts
+        service = self._services.setdefault(name, _Service())
+        service.revision = revision
+        if kind == DEFINITIONS:
+            state = service.states.get(id, PASSING)
+            self._replace(name, service, id, parse_instance(name, id, kv, state))
+        else:
+            service.states[id] = parse_state(kv.value)
+            self._restate(service, id)
+        self._tidy(name, service)
+
+    def delete(self, key: bytes, revision: int) -> None:
+        """A key was deleted."""
+        parts = split_key(key)
+        service = self._services.get(parts[0]) if parts is not None else None
+        if parts is None or service is None:
+            return
+        name, kind, id = parts
+        service.revision = revision
+        if kind == DEFINITIONS:
+            self._replace(name, service, id, None)
+        elif service.states.pop(id, None) is not None:
+            self._restate(service, id)
+        self._tidy(name, service)
+
+    def _restate(self, service: _Service, id: str) -> None:
+        """The state of an instance changed; nothing else did."""
+        old = service.instances.get(id)
+        if old is not None:
+            fields = {name: getattr(old, name) for name in Instance.__struct_fields__}
+            fields["state"] = service.states.get(id, PASSING)
+            service.instances[id] = Instance(**fields)
+            service.listed = None
+
+    def _replace(self, name: str, service: _Service, id: str, new: Instance | None) -> None:
+        old = service.instances.pop(id, None)
+        if old is not None:
+            del service.order[bisect_left(service.order, old.place)]
+            self._forget_address(old)
+        if new is not None:
+            service.instances[id] = new
+            insort(service.order, new.place)
+            if new.packed:
+                self._addresses.setdefault(new.packed, {})[name, id] = None
+        service.listed = None
+
+    def _forget_address(self, old: Instance) -> None:
+        if not old.packed:
+            return
+        found = self._addresses[old.packed]
+        del found[old.service, old.id]
+        if not found:
+            del self._addresses[old.packed]
+
+    def _tidy(self, name: str, service: _Service) -> None:
+        """Takes note of a service that appeared or is gone."""
+        if bool(service.instances) != (name in self._names):
+            self._names_listed = None
+            if service.instances:
+                self._names[name] = None
+            else:
+                del self._names[name]
+        if not service.instances and not service.states:
+            del self._services[name]

@@ -1,0 +1,129 @@
+"""The catalog follows the applied state, one revision at a time, and begins anew when it lost the thread."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+
+from coordinator.catalog.catalog import Catalog
+from coordinator.config import Limits
+from coordinator.node.watches import WatchStream
+from coordinator.state.commands import Command, Compact, DeleteRange, Put, Selector, Txn, Write
+from tests.bus import Bus
+
+
+def definition(id: str, address: str = "10.0.0.1", service: str = "pay") -> Put:
+    value = b'{"address": "%s", "port": 80}' % address.encode()
+    return Put(f"/services/{service}/instances/{id}".encode(), value)
+
+
+def state(id: str, status: str) -> Put:
+    return Put(f"/services/pay/state/{id}".encode(), b'{"state": "%s"}' % status.encode())
+
+
+def delete(key: str) -> DeleteRange:
+    return DeleteRange(Selector(key.encode()))
+
+
+async def write(bus: Bus, *ops: Put | DeleteRange) -> int:
+    """Writes all of it in one revision, and waits until whoever follows has seen it."""
+    command: Command = Write(Txn((), ops))
+    await bus.nodes[0].propose(command, asyncio.get_running_loop().time() + 5)
+    await bus.settle()
+    return bus.nodes[0].state.revision
+
+
+@contextlib.asynccontextmanager
+async def following(bus: Bus) -> AsyncIterator[Catalog]:
+    catalog = Catalog(bus.nodes[1])
+    task = asyncio.create_task(catalog.run())
+    try:
+        yield catalog
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        assert bus.nodes[1].watch_count == 0
+
+
+def ids(catalog: Catalog) -> list[str]:
+    return [instance.id for instance in catalog.service("pay")]
+
+
+async def test_what_was_there_and_what_comes_is_known() -> None:
+    async with Bus() as bus:
+        await write(bus, definition("b"), state("b", "warning"))
+        async with following(bus) as catalog:
+            assert not catalog.ready and catalog.services() == ()
+            await catalog.wait_ready()
+            assert catalog.ready and ids(catalog) == ["b"]
+            first = catalog.revision_of("pay")
+            second = await write(bus, definition("a"), definition("x", service="mail"))
+            assert catalog.services() == ("mail", "pay")
+            assert ids(catalog) == ["b", "a"], "in order of registration"
+            assert first < catalog.revision_of("pay") == second == catalog.revision
+            third = await write(bus, state("b", "critical"))
+            assert [i.healthy for i in catalog.service("pay")] == [False, True]
+            assert (catalog.revision_of("pay"), catalog.revision_of("mail")) == (third, second)
+            await write(bus, Put(b"/elsewhere", b""))
+            assert catalog.revision == third
+            assert [i.service for i in catalog.at(bytes([10, 0, 0, 1]))] == ["pay", "pay", "mail"]
+            await write(bus, delete("/services/mail/instances/x"))
+            assert catalog.services() == ("pay",) and catalog.revision_of("mail") == 0
+
+
+async def test_a_revision_is_seen_whole_or_not_at_all() -> None:
+    async with Bus() as bus, following(bus) as catalog:
+        await catalog.wait_ready()
+        await write(bus, *(definition(str(n), "10.0.0.1") for n in range(100)))
+        seen: list[set[str]] = []
+
+        async def look() -> None:
+            while True:
+                seen.append({instance.address for instance in catalog.service("pay")})
+                await asyncio.sleep(0)
+
+        task = asyncio.create_task(look())
+        for n in range(2, 12):
+            await write(bus, *(definition(str(i), f"10.0.0.{n}") for i in range(100)))
+        task.cancel()
+        assert {f"10.0.0.{n}" for n in range(1, 12)} == set.union(*seen)
+        assert all(len(addresses) == 1 for addresses in seen)
+
+
+@pytest.mark.parametrize(("backlog", "times"), [(1, 2), (1000, 1)])
+async def test_it_begins_anew_when_history_it_needs_is_gone(
+    monkeypatch: pytest.MonkeyPatch, backlog: int, times: int
+) -> None:
+    async with Bus(limits=Limits(watch_backlog_batches_max=backlog)) as bus:
+        node = bus.nodes[1]
+        opened: list[WatchStream] = []
+        real = node.open_watch_stream
+
+        def open_watch_stream() -> WatchStream:
+            opened.append(real())
+            return opened[-1]
+
+        monkeypatch.setattr(node, "open_watch_stream", open_watch_stream)
+        async with following(bus) as catalog:
+            await write(bus, definition("a"), definition("b"))
+            assert ids(catalog) == ["a", "b"]
+            before = catalog.revision_of("pay")
+            # The node takes all of this in at once, so that the catalog sees nothing in between.
+            bus.behind.add(2)
+            await write(bus, definition("c"))
+            await write(bus, delete("/services/pay/instances/a"))
+            revision = await write(bus, definition("d"))
+            await bus.nodes[0].propose(Compact(revision), asyncio.get_running_loop().time() + 5)
+            assert ids(catalog) == ["a", "b"]
+            bus.behind.clear()
+            bus.apply(bus.members[1])
+            assert node.state.compacted_revision == revision
+            await bus.settle()
+            assert ids(catalog) == ["b", "c", "d"]
+            assert catalog.revision_of("pay") > before and len(opened) == times
+            await write(bus, delete("/services/pay/instances/b"))
+            assert ids(catalog) == ["c", "d"]

@@ -1,0 +1,108 @@
+"""The index holds what a look at all keys would find, whatever came and went before."""
+
+from __future__ import annotations
+
+import time
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from coordinator.catalog.index import Index
+from coordinator.catalog.instances import (
+    PASSING,
+    Instance,
+    pack_address,
+    parse_instance,
+    parse_state,
+)
+from coordinator.state.model import KeyValue
+
+NAMES = ["a", "b"]
+IDS = ["1", "2", "3"]
+KEYS = [
+    f"/services/{s}/{kind}/{i}".encode()
+    for s in NAMES
+    for kind in ("instances", "state", "odd")
+    for i in IDS
+]
+VALUES = [
+    b'{"address": "10.0.0.1", "port": 1}',
+    b'{"address": "10.0.0.2", "port": 2}',
+    b'{"address": "host", "port": 2}',
+    b'{"state": "critical"}',
+    b"junk",
+]
+ADDRESSES = [pack_address(f"10.0.0.{n}") for n in (1, 2, 3)]
+
+Keys = dict[bytes, KeyValue]
+
+
+def instances_in(keys: Keys, service: str) -> tuple[Instance, ...]:
+    """What the page says, without any index."""
+    found = []
+    for id in IDS:
+        kv = keys.get(f"/services/{service}/instances/{id}".encode())
+        state = keys.get(f"/services/{service}/state/{id}".encode())
+        if kv is not None:
+            known = PASSING if state is None else parse_state(state.value)
+            found.append(parse_instance(service, id, kv, known))
+    return tuple(sorted(filter(None, found), key=lambda instance: instance.place))
+
+
+def check(index: Index, keys: Keys) -> None:
+    expected = {name: instances_in(keys, name) for name in NAMES}
+    assert index.services() == tuple(name for name in NAMES if expected[name])
+    for name in NAMES:
+        assert index.service(name) == expected[name]
+        assert index.service(name) is index.service(name)
+        assert (index.revision_of(name) > 0) == bool(expected[name])
+    for packed in ADDRESSES:
+        everywhere = [i for found in expected.values() for i in found if i.packed == packed]
+        assert sorted(index.at(packed), key=repr) == sorted(everywhere, key=repr)
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(KEYS), st.sampled_from([None, *VALUES]), st.booleans()),
+        max_size=30,
+    )
+)
+def test_it_holds_what_the_keys_say(steps: list[tuple[bytes, bytes | None, bool]]) -> None:
+    index = Index()
+    keys: Keys = {}
+    for revision, (key, value, look) in enumerate(steps, 2):
+        before = {name: (instances_in(keys, name), index.revision_of(name)) for name in NAMES}
+        if value is None:
+            keys.pop(key, None)
+            index.delete(key, revision)
+        else:
+            old = keys.get(key)
+            created = revision if old is None else old.create_revision
+            keys[key] = KeyValue(key, value, created, revision, 1, 0)
+            index.put(keys[key], revision)
+        if look:
+            check(index, keys)
+        for name, (instances, old_revision) in before.items():
+            if instances_in(keys, name) != instances:
+                assert index.revision_of(name) in (0, revision)
+                assert index.revision_of(name) != old_revision
+    check(index, keys)
+
+
+def test_ten_thousand_instances_cost_as_much_as_they_are_many() -> None:
+    def fill(index: Index, count: int) -> float:
+        began = time.process_time()
+        for n in range(count):
+            key = b"/services/a/instances/%d" % n
+            index.put(KeyValue(key, VALUES[0], n, n, 1, 0), n)
+        assert len(index.service("a")) == count
+        for n in range(count):
+            index.put(KeyValue(b"/services/a/state/%d" % n, VALUES[3], n, n, 1, 0), count)
+        for n in range(0, count, 2):
+            index.delete(b"/services/a/instances/%d" % n, count)
+        assert len(index.service("a")) == count // 2
+        return time.process_time() - began
+
+    fill(Index(), 100)
+    # Ten times as many take about ten times as long; were it quadratic, a hundred times.
+    assert fill(Index(), 10_000) < 40 * min(fill(Index(), 1_000) for _ in range(3))
