@@ -17,6 +17,7 @@ from coordinator_client._async.keys import KeySpace
 from coordinator_client._async.numbered import NumberedWrites
 from coordinator_client._async.registration import Registration
 from coordinator_client._async.session import Session
+from coordinator_client._async.states import write_state
 from coordinator_client._async.writes import Writes
 from coordinator_client.instances import Instance, InstanceState
 from coordinator_client.numbers import WINDOW_MAX
@@ -158,12 +159,14 @@ class Client(KeySpace, Administration, io.Awaited):
         zone: str | None = None,
         version: str | None = None,
         status: str = "passing",
+        drain: float = 0.0,
     ) -> Registration:
         """Returns a registration: a context manager that registers an instance of a service and keeps it registered.
 
         Without `id`, one is made up. The instance goes when the block is left, `disconnect_grace` seconds after its
         connection broke because the program died (None: that does not count), or `ttl` seconds after it was heard of
-        last. See docs/registration.md for the meaning of the rest.
+        last. `drain`: seconds that it is listed as `draining` before it deregisters. See docs/registration.md for the
+        meaning of the rest.
         """
         instance = Instance(
             service=service,
@@ -191,7 +194,8 @@ class Client(KeySpace, Administration, io.Awaited):
         calls.milliseconds(ttl, "ttl")
         if disconnect_grace is not None:
             calls.milliseconds(disconnect_grace, "disconnect_grace")
-        return Registration(self._connection, instance, make_session)
+        drain_s = validation.wait(drain, "drain")
+        return Registration(self._connection, instance, make_session, drain_s)
 
     def discover(self, service: str) -> ServiceView:
         """Returns a live view of a service's instances: a context manager that keeps itself current."""
@@ -206,6 +210,14 @@ class Client(KeySpace, Administration, io.Awaited):
         async for kv in self.range_all(prefix, prefix=True, local=local):
             kvs.append(kv)
         return read_instances(service, kvs)
+
+    async def set_instance_state(self, service: str, id: str, status: str, note: str = "") -> None:
+        """Writes the state of an instance of another program: `draining`, `maintenance`, or `passing` again.
+
+        Raises NotFound if there is no such instance.
+        """
+        state = InstanceState(status, note)
+        await write_state(self._connection, self._writes, service, id, state)
 
     async def services(self, *, local: bool = False) -> tuple[str, ...]:
         """Returns the names of all services that have keys, in ascending order."""

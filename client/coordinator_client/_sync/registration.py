@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from coordinator_client import _io_sync as io
-from coordinator_client import errors
+from coordinator_client import errors, validation
 from coordinator_client._sync.connection import Connection
 from coordinator_client._sync.session import Session
 from coordinator_client._sync.txn import Txn
@@ -30,19 +30,25 @@ REGISTER_ATTEMPTS_MAX = 5
 class Registration:
     """An instance of a service under a session of its own; made by `Client.register`.
 
-    Use it as a context manager: entering registers, leaving deregisters at once. When the session is lost in between
-    (the cluster was out of reach for longer than the TTL), a new one is opened and the instance registered again. An
-    instance that registers an id that is taken replaces the other, which a restarted program needs.
+    Use it as a context manager: entering registers, leaving deregisters, after a time to drain if it was told one. When
+    the session is lost in between (the cluster was out of reach for longer than the TTL), a new one is opened and the
+    instance registered again. An instance that registers an id that is taken replaces the other, which a restarted
+    program needs.
     """
 
     def __init__(
-        self, connection: Connection, instance: Instance, make_session: SessionMaker
+        self,
+        connection: Connection,
+        instance: Instance,
+        make_session: SessionMaker,
+        drain_s: float = 0.0,
     ) -> None:
         # What can't be written is told now, not when a session is open already.
         instance.to_json()
         self._connection = connection
         self._instance = instance
         self._make_session = make_session
+        self._drain_s = drain_s
         self._session: Session | None = None
         self._stop = io.Flag()
         self._wake = io.Flag()
@@ -102,8 +108,17 @@ class Registration:
     ) -> None:
         self.close()
 
-    def close(self) -> None:
-        """Deregisters. If the cluster can't be reached, the registration goes with the session's TTL."""
+    def close(self, *, drain_s: float | None = None) -> None:
+        """Deregisters. If the cluster can't be reached, the registration goes with the session's TTL.
+
+        `drain_s`: how long the instance is listed as `draining` before that, so that nobody begins anything new with
+        it; by default as long as `register` was told. Raises InvalidArgument if that is no length of time.
+        """
+        drain_s = self._drain_s if drain_s is None else validation.wait(drain_s, "drain_s")
+        if self._stop.is_set():
+            return
+        if drain_s > 0 and self.registered:
+            self._drain(drain_s)
         if self._stop.is_set():
             return
         self._stop.set()
@@ -117,6 +132,17 @@ class Registration:
             if self._session is not None and self._session is not session:
                 # A new session was under way when the old one was closed.
                 self._session.close()
+
+    def _drain(self, drain_s: float) -> None:
+        """Stays listed as draining for a while, or until the registration is lost, which comes to the same."""
+        try:
+            self.set_state("draining")
+        except errors.CoordinatorError as error:
+            _log.warning("%s could not be drained: %s", self._instance.id, error)
+            return
+        session = self._session
+        if session is not None:
+            session.lost.wait(drain_s)
 
     def set_state(self, status: str, note: str = "") -> None:
         """Writes the instance's state: one of `instances.STATUSES`, and a note.

@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 import click
 
-from coordinator_client.cli import keys, members, services, sessions, snapshots
+from coordinator_client.cli import keys, members, services, sessions, snapshots, states
 from coordinator_client.cli.options import ErrorExits, shared_options
 
 DISTRIBUTION = "raft-coordinator-client"
@@ -32,6 +32,8 @@ for command in (
     sessions.session,
     services.register,
     services.services,
+    states.drain,
+    states.maintenance,
     members.status,
     members.members,
     members.member,
