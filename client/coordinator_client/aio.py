@@ -14,6 +14,18 @@ from coordinator_client._async.registration import Registration
 from coordinator_client._async.session import Session
 from coordinator_client._async.txn import Txn
 from coordinator_client._async.watch import Watch
+from coordinator_client.balancing import (
+    Balancer,
+    Call,
+    ConsistentHash,
+    Ejection,
+    LeastOutstanding,
+    Policy,
+    PowerOfTwo,
+    RoundRobin,
+    Weighted,
+    ZoneFirst,
+)
 from coordinator_client.compares import Compare, Key, Prefix, Span
 from coordinator_client.errors import (
     AlreadyExists,
@@ -25,6 +37,7 @@ from coordinator_client.errors import (
     FutureRevision,
     InvalidArgument,
     LimitExceeded,
+    NoInstance,
     NotFound,
     OutcomeUnknown,
     ReplyTooLarge,
@@ -57,6 +70,8 @@ from coordinator_client.views import Change, ChangeType
 __all__ = [
     "Alarm",
     "AlreadyExists",
+    "Balancer",
+    "Call",
     "Cause",
     "Change",
     "ChangeType",
@@ -66,10 +81,12 @@ __all__ = [
     "ClusterMismatch",
     "Compacted",
     "Compare",
+    "ConsistentHash",
     "CoordinatorError",
     "DeadlineExceeded",
     "Delete",
     "DeleteResult",
+    "Ejection",
     "Event",
     "EventBatch",
     "EventType",
@@ -80,13 +97,17 @@ __all__ = [
     "InvalidArgument",
     "Key",
     "KeyValue",
+    "LeastOutstanding",
     "LimitExceeded",
     "Member",
     "MemberStatus",
     "Nested",
+    "NoInstance",
     "NotFound",
     "Operation",
     "OutcomeUnknown",
+    "Policy",
+    "PowerOfTwo",
     "Prefix",
     "Put",
     "PutResult",
@@ -95,6 +116,7 @@ __all__ = [
     "Registration",
     "ReplyTooLarge",
     "RequestRefused",
+    "RoundRobin",
     "SavedSnapshot",
     "ServiceView",
     "Session",
@@ -107,5 +129,7 @@ __all__ = [
     "TxnResult",
     "Unavailable",
     "Watch",
+    "Weighted",
+    "ZoneFirst",
     "connect",
 ]

@@ -15,6 +15,7 @@ CoordinatorError
 ├── DeadlineExceeded          the time allowed ran out; nothing was changed; also a TimeoutError
 ├── ReplyTooLarge             the request was carried out, but its reply is too large to be sent
 ├── OutcomeUnknown            a write may or may not have been applied, now or later
+├── NoInstance                no instance of a service can be called now
 ├── SessionLost               the session ended although the program still needed it
 └── Closed                    the object was closed before or during the call
 """
@@ -33,6 +34,7 @@ __all__ = [
     "FutureRevision",
     "InvalidArgument",
     "LimitExceeded",
+    "NoInstance",
     "NotFound",
     "OutcomeUnknown",
     "ReplyTooLarge",
@@ -143,6 +145,10 @@ class SessionLost(CoordinatorError):
     def __init__(self, message: str, session_id: int = 0) -> None:
         super().__init__(message)
         self.session_id = session_id
+
+
+class NoInstance(CoordinatorError):
+    """No instance of a service can be called now: there is none, or none is healthy."""
 
 
 class Closed(CoordinatorError):

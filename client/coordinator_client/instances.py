@@ -33,6 +33,9 @@ STATUSES = (
     "unknown",
 )
 
+HEALTHY = ("passing", "warning")
+"""Instances in these states should get calls."""
+
 SERVICE_PATTERN = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 ID_PATTERN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 ADDRESS_PATTERN = re.compile(r"[A-Za-z0-9_.:%-]{1,253}")
@@ -143,6 +146,11 @@ class Instance:
     def passing(self) -> bool:
         """Whether its state is `passing`."""
         return self.state.status == "passing"
+
+    @property
+    def healthy(self) -> bool:
+        """Whether it should get calls: its state is `passing` or `warning`."""
+        return self.state.status in HEALTHY
 
     def to_json(self) -> bytes:
         """Returns the value of the definition key; raises InvalidArgument if UTF-8 can't express the metadata."""

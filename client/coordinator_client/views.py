@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from coordinator_client import instances
@@ -30,14 +30,20 @@ class Change:
     instance: Instance
     """As it is now; of a removed instance: as it was last."""
     cause: Cause = Cause.UNSPECIFIED
-    """Of a removal: why; UNSPECIFIED when the removal itself was not seen (after a lost stretch of history)."""
+    """Of a removal: why; UNSPECIFIED when the instance is still there and does not suit the view any more, and when the
+    removal itself was not seen (after a lost stretch of history).
+    """
     revision: int = 0
 
 
 class ServiceTable:
     """The instances of one service as of one revision, built from the batches of a snapshot watch."""
 
-    def __init__(self, service: str) -> None:
+    def __init__(
+        self, service: str, accepts: Callable[[Instance], bool] = lambda instance: True
+    ) -> None:
+        """Instances that `accepts` is false for are left out, as if they were not there."""
+        self._accepts = accepts
         self.service = instances.validate_service(service)
         self.revision = 0
         self.instances: tuple[Instance, ...] = ()
@@ -109,10 +115,25 @@ class ServiceTable:
         if kv is None:
             return None
         try:
-            return Instance.from_json(self.service, id, kv, self._states.get(id, InstanceState()))
+            state = self._states.get(id, InstanceState())
+            instance = Instance.from_json(self.service, id, kv, state)
         except InvalidArgument:
             # Written by someone who does not keep to the layout: nobody can connect to it, so it does not count.
             return None
+        return instance if self._accepts(instance) else None
+
+
+def accepting(healthy: bool, tag: str | None, zone: str | None) -> Callable[[Instance], bool]:
+    """Returns whether an instance is healthy, and has a tag and a zone, as far as these are asked for."""
+
+    def accepts(instance: Instance) -> bool:
+        return (
+            (not healthy or instance.healthy)
+            and (tag is None or tag in instance.tags)
+            and (zone is None or zone == instance.zone)
+        )
+
+    return accepts
 
 
 def read_instances(service: str, kvs: Iterable[KeyValue]) -> tuple[Instance, ...]:

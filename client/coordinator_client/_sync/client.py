@@ -24,7 +24,7 @@ from coordinator_client.instances import Instance, InstanceState
 from coordinator_client.numbers import WINDOW_MAX
 from coordinator_client.operations import owner_id
 from coordinator_client.pb import cluster_pb2, session_pb2
-from coordinator_client.views import read_instances
+from coordinator_client.views import accepting, read_instances
 
 
 class Client(KeySpace, Administration, io.Awaited):
@@ -198,11 +198,21 @@ class Client(KeySpace, Administration, io.Awaited):
         drain_s = validation.wait(drain, "drain")
         return Registration(self._connection, instance, make_session, drain_s)
 
-    def discover(self, service: str) -> ServiceView:
-        """Returns a live view of a service's instances: a context manager that keeps itself current."""
-        return ServiceView(
-            self.watch(layout.service_prefix(service), prefix=True, snapshot=True), service
-        )
+    def discover(
+        self,
+        service: str,
+        *,
+        healthy: bool = False,
+        tag: str | None = None,
+        zone: str | None = None,
+    ) -> ServiceView:
+        """Returns a live view of a service's instances: a context manager that keeps itself current.
+
+        `healthy`: only those that are passing or warning. `tag`, `zone`: only those with it.
+        """
+        watch = self.watch(layout.service_prefix(service), prefix=True, snapshot=True)
+        accepts = accepting(validation.flag(healthy, "healthy"), tag, zone)
+        return ServiceView(watch, service, accepts)
 
     def instances(self, service: str, *, local: bool = False) -> tuple[Instance, ...]:
         """Returns the instances of a service as they are now, in order of registration."""

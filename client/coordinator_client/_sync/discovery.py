@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
 from coordinator_client import _io_sync as io
 from coordinator_client import errors, validation
 from coordinator_client._sync.watch import Watch
+from coordinator_client.balancing import Balancer, Ejection, Policy
 from coordinator_client.instances import Instance
 from coordinator_client.views import Change, ChangeBuffer, ServiceTable
 
@@ -82,9 +84,11 @@ class ServiceView:
     later. While no node can be reached it shows the last known state.
     """
 
-    def __init__(self, watch: Watch, service: str) -> None:
+    def __init__(
+        self, watch: Watch, service: str, accepts: Callable[[Instance], bool] | None = None
+    ) -> None:
         self._watch = watch
-        self._table = ServiceTable(service)
+        self._table = ServiceTable(service) if accepts is None else ServiceTable(service, accepts)
         self._readers: list[Changes] = []
         self._guard = io.Guard()
         self._closed = io.Flag()
@@ -113,6 +117,22 @@ class ServiceView:
     def revision(self) -> int:
         """The revision of the newest change (of this service) that the view contains."""
         return self._table.revision
+
+    @property
+    def stale(self) -> bool:
+        """Whether no node tells of changes now: `instances()` is what was known last."""
+        return not self._watch.connected
+
+    def balancer(
+        self,
+        policy: Policy | None = None,
+        *,
+        tag: str | None = None,
+        zone: str | None = None,
+        ejection: Ejection | None = Ejection(),  # noqa: B008  # frozen
+    ) -> Balancer:
+        """Returns what spreads calls over the healthy instances of this view; see `Balancer`."""
+        return Balancer(self.instances, policy, tag=tag, zone=zone, ejection=ejection)
 
     def instances(self) -> tuple[Instance, ...]:
         """Returns all instances in order of registration, which is the same on every client."""

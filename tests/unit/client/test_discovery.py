@@ -125,3 +125,45 @@ async def test_without_a_node_there_is_no_view() -> None:
     async with aio.connect("127.0.0.1:1", timeout_s=0.2) as client:
         with pytest.raises(Unavailable):
             await client.discover("pay").open()
+
+
+async def test_a_view_of_those_that_suit(client: aio.Client) -> None:
+    async with (
+        client.discover("pay", healthy=True, tag="new", zone="a") as view,
+        client.register("pay", "10.0.0.1", 80, id="old", zone="a"),
+        client.register("pay", "10.0.0.2", 80, id="far", zone="b", tags=["new"]),
+        client.register("pay", "10.0.0.3", 80, id="new", zone="a", tags=["new"]) as new,
+    ):
+        changes = view.changes()
+        assert (await changes.next(10)).instance.id == "new"
+        assert [instance.id for instance in view.instances()] == ["new"]
+        assert view.balancer().pick().endpoint == "10.0.0.3:80"
+        await new.set_state("draining")
+        gone = await changes.next(10)
+        assert (gone.type, gone.cause) == (aio.ChangeType.REMOVED, aio.Cause.UNSPECIFIED)
+        with pytest.raises(aio.NoInstance):
+            view.balancer().pick()
+        await new.set_state("warning")
+        assert (await changes.next(10)).type is aio.ChangeType.ADDED
+        with pytest.raises(aio.InvalidArgument):
+            client.discover("pay", healthy=3)  # type: ignore[arg-type]  # on purpose
+
+
+async def test_a_view_says_that_it_is_stale(stage: Stage, client: aio.Client) -> None:
+    async with (
+        client.register("pay", "10.0.0.1", 80, id="i-1"),
+        client.discover("pay") as view,
+    ):
+        await view.wait_for(1, 10)
+        assert not view.stale
+        for node in range(3):
+            await stage.stop_front(node)
+        async with asyncio.timeout(10):
+            while not view.stale:
+                await asyncio.sleep(0.01)
+        assert view.balancer().pick().instance.id == "i-1"
+        for node in range(3):
+            await stage.start_front(node)
+        async with asyncio.timeout(20):
+            while view.stale:
+                await asyncio.sleep(0.01)
