@@ -15,7 +15,14 @@ MIB = 1024 * KIB
 GIB = 1024 * MIB
 
 MAY_BE_ZERO = frozenset(
-    {"disk_free_bytes_min", "history_age_ms_max", "digest_check_ms", "scrub_pause_ms"}
+    {
+        "disk_free_bytes_min",
+        "history_age_ms_max",
+        "digest_check_ms",
+        "scrub_pause_ms",
+        "dns_ttl_s",
+        "dns_negative_ttl_s",
+    }
 )
 """Settings that 0 turns off."""
 
@@ -73,6 +80,13 @@ class Limits:
     """Snapshots that clients fetch from this node at once."""
     journal_size_bytes_max: int = 64 * MIB
     """A snapshot is taken, and the journal cut, when it grows beyond this."""
+    dns_udp_size_bytes_max: int = 1_232
+    """Of one datagram, which then crosses nearly every network in one piece; the rest of an answer is had over TCP."""
+    dns_large_answers_per_s_max: int = 100
+    """Answers of more than 512 bytes over UDP to one network of clients, a /24 or /56."""
+    dns_tcp_connections_max: int = 256
+    dns_forwards_max: int = 256
+    """Questions that resolvers are being asked for clients."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +116,14 @@ class Timing:
     """How long a client that fetches a snapshot may take for one piece of it."""
     join_ms: int = 30_000
     """How long a new member looks for a running one that tells it about the cluster."""
+    dns_ttl_s: int = 0
+    """How long resolvers may keep what DNS told them; 0: not at all."""
+    dns_negative_ttl_s: int = 0
+    """Likewise, that there is nothing."""
+    dns_tcp_idle_ms: int = 10_000
+    """A DNS connection on which nothing comes, or nothing is taken, for so long is closed."""
+    dns_forward_ms: int = 2_000
+    """How long a resolver may take before the next one is asked."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +150,12 @@ class Config:
     """Keeps clusters with the same member names apart; the same on all members."""
     insecure: bool = False
     """Allow listening on addresses other than loopback, without encryption or authentication."""
+    dns_address: str = ""
+    """Where DNS is answered, over UDP and TCP; empty: nowhere."""
+    dns_domain: str = "coordinator."
+    """The domain that services are in."""
+    dns_forwarders: tuple[str, ...] = ()
+    """Addresses of resolvers that are asked for names outside of it; empty: those are refused."""
     log_level: str = "info"
     log_format: str = "text"
     """`text` or `json`."""

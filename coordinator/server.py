@@ -14,9 +14,11 @@ from coordinator.api.cluster import ClusterService
 from coordinator.api.kv import KVService
 from coordinator.api.session import SessionService
 from coordinator.api.watch import WatchService
+from coordinator.catalog.catalog import Catalog
 from coordinator.config import Config
 from coordinator.consensus.engine.member import Engine
 from coordinator.consensus.settings import EngineConfig
+from coordinator.gateways.dns.gateway import DnsGateway
 from coordinator.heap import Heap
 from coordinator.joining import Origin, find_origin
 from coordinator.node.member import MemberNode
@@ -81,7 +83,10 @@ class Server:
             )
         ]
         self._grpc = GrpcAioServer(services, limits)
+        self._catalog = Catalog(self.node)
+        self._dns = DnsGateway(self.node, self._catalog, config) if config.dns_address else None
         self._health: asyncio.Task[None] | None = None
+        self._following: asyncio.Task[None] | None = None
         self._heap = Heap()
 
     def _fail(self, error: BaseException) -> None:
@@ -91,7 +96,12 @@ class Server:
     async def start(self) -> None:
         """Binds the listeners, recovers from disk and serves. Raises ConfigError or FatalError."""
         self._grpc.bind(self.config.client_address)
+        if self._dns is not None:
+            self._dns.bind()
         await self.node.start()
+        if self._dns is not None:
+            self._following = asyncio.create_task(self._follow())
+            await self._dns.start()
         await self._grpc.start()
         self._heap.freeze(self.node.state.key_count)
         self._health = asyncio.create_task(self._tell_health())
@@ -101,6 +111,7 @@ class Server:
             version=__version__,
             clients=self.config.client_address,
             peers=self.config.peer_address,
+            dns=self.config.dns_address or "off",
             data_dir=self.config.data_dir,
             members=len(self._engine.members),
         )
@@ -115,6 +126,13 @@ class Server:
                 known = leader
                 await self._grpc.set_serving(leader)
             await asyncio.sleep(HEALTH_PERIOD_S)
+
+    async def _follow(self) -> None:
+        """Keeps the catalog current. Without that, what it says would be less true from day to day."""
+        try:
+            await self._catalog.run()
+        except Exception as error:
+            self._fail(error)
 
     async def failed(self) -> BaseException:
         """Returns, when it happens, the error for which the node must stop."""
@@ -137,6 +155,10 @@ class Server:
         giving_up = loop.call_later(0.9 * left_s, self.node.give_up)
         await self._grpc.stop(left_s)
         giving_up.cancel()
+        if self._dns is not None:
+            await self._dns.stop(ends_at - loop.time())
+        if self._following is not None:
+            self._following.cancel()
         await self.node.stop()
 
 

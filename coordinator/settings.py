@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +22,11 @@ ENVIRONMENT_PREFIX = "COORDINATOR_"
 LOG_LEVELS = ("debug", "info", "warning", "error")
 LOG_FORMATS = ("text", "json")
 JOIN_ADDRESSES_MAX = 64
+DNS_LABEL_PATTERN = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+DNS_DOMAIN_LENGTH_MAX = 100
+"""Leaves room for the names of services, and for what is said beside them."""
+DNS_FORWARDERS_MAX = 8
+DNS_TTL_S_MAX = 7 * 86_400
 
 SectionT = TypeVar("SectionT", Limits, Timing)
 
@@ -95,8 +101,8 @@ def _build(values: Mapping[str, Any], limits: Limits, timing: Timing) -> Config:
             raise ConfigError(f"there is no setting {key}")
         if key == "cluster":
             fields[key] = parse_cluster(value)
-        elif key == "join":
-            fields[key] = parse_join(value)
+        elif key in ("join", "dns_forwarders"):
+            fields[key] = parse_addresses(key, value)
         elif key == "insecure":
             fields[key] = _boolean(key, value)
         elif isinstance(value, str):
@@ -139,11 +145,11 @@ def parse_cluster(value: object) -> tuple[Member, ...]:
     return tuple(Member(name, address) for name, address in pairs)
 
 
-def parse_join(value: object) -> tuple[str, ...]:
+def parse_addresses(field: str, value: object) -> tuple[str, ...]:
     """Returns the addresses in `host:port,host:port`, or in a TOML list of the same."""
     parts = value.split(",") if isinstance(value, str) else value
     if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
-        raise ConfigError("join must be text like host:port,host:port, or a list")
+        raise ConfigError(f"{field} must be text like host:port,host:port, or a list")
     return tuple(dict.fromkeys(filter(None, (part.strip() for part in parts))))
 
 
@@ -170,7 +176,10 @@ def _check(config: Config) -> Config:
         raise ConfigError(f"name: {config.name!r} must be {NAME_RULE}")
     if not config.data_dir:
         raise ConfigError("data_dir is empty")
-    for field in ("client_address", "peer_address"):
+    _check_dns(config)
+    for field in ("client_address", "peer_address", "dns_address"):
+        if field == "dns_address" and not config.dns_address:
+            continue
         host, _ = parse_address(field, getattr(config, field))
         if not config.insecure and not is_loopback(host):
             raise ConfigError(
@@ -179,6 +188,8 @@ def _check(config: Config) -> Config:
             )
     if config.client_address == config.peer_address:
         raise ConfigError("client_address and peer_address are the same")
+    if config.dns_address in (config.client_address, config.peer_address):
+        raise ConfigError("dns_address is also that of something else")
     if config.log_level not in LOG_LEVELS:
         raise ConfigError(f"log_level must be one of {', '.join(LOG_LEVELS)}")
     if config.log_format not in LOG_FORMATS:
@@ -209,6 +220,34 @@ def _check_cluster(config: Config) -> None:
         raise ConfigError(
             "join and cluster exclude each other: the first is for a new member of a cluster that runs"
         )
+
+
+def _check_dns(config: Config) -> None:
+    labels = config.dns_domain.lower().removesuffix(".").split(".")
+    if len(config.dns_domain) > DNS_DOMAIN_LENGTH_MAX or not all(
+        DNS_LABEL_PATTERN.fullmatch(label) for label in labels
+    ):
+        raise ConfigError(
+            f"dns_domain: {config.dns_domain!r} is not a domain like coordinator. or sd.example.com., of at "
+            f"most {DNS_DOMAIN_LENGTH_MAX} characters"
+        )
+    if labels[-1] == "arpa":
+        raise ConfigError("dns_domain: names below arpa. have a meaning of their own")
+    for address in config.dns_forwarders:
+        host, _ = parse_address("dns_forwarders", address)
+        try:
+            ipaddress.ip_address(host)
+        except ValueError:
+            raise ConfigError(f"dns_forwarders: {host} is not an IP address") from None
+        if address == config.dns_address:
+            raise ConfigError("dns_forwarders: this node would ask itself")
+    if len(config.dns_forwarders) > DNS_FORWARDERS_MAX:
+        raise ConfigError(f"dns_forwarders: more than {DNS_FORWARDERS_MAX} resolvers")
+    size = config.limits.dns_udp_size_bytes_max
+    if not 512 <= size <= 4096:
+        raise ConfigError("limits.dns_udp_size_bytes_max must be between 512 and 4096")
+    if max(config.timing.dns_ttl_s, config.timing.dns_negative_ttl_s) > DNS_TTL_S_MAX:
+        raise ConfigError(f"timing: a TTL of DNS is at most {DNS_TTL_S_MAX} seconds")
 
 
 def _check_timing(timing: Timing) -> None:

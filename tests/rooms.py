@@ -39,6 +39,7 @@ ROOMS = {
         "coordinator_client.pb google.protobuf",
     ),
     "wire": room("errors config rpc", "grpc grpc_health grpc_reflection google uvloop structlog"),
+    "gateways.dns": room(f"errors config naming catalog {NODE}", "structlog"),
     "gateways": room(f"errors config rpc http catalog {NODE}", "aiohttp"),
     "dashboard": room(f"errors config http catalog {NODE}", "aiohttp"),
     "http": room("errors config", "aiohttp structlog"),

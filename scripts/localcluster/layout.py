@@ -52,9 +52,9 @@ class Node:
         return Path(self.data_dir) / "log"
 
     @property
-    def listening(self) -> tuple[str, str]:
+    def listening(self) -> tuple[str, ...]:
         """The addresses that a node binds today."""
-        return self.client, self.peer
+        return self.client, self.peer, self.dns
 
 
 @dataclass

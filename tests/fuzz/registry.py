@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.fuzz import engines, files, frames, states
+from tests.fuzz import engines, files, frames, services, states
 from tests.fuzz.target import Target
 
 TARGETS: list[Target] = [
@@ -10,4 +10,5 @@ TARGETS: list[Target] = [
     *engines.TARGETS,
     *files.TARGETS,
     *states.TARGETS,
+    *services.TARGETS,
 ]

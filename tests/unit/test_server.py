@@ -7,9 +7,12 @@ import socket
 from dataclasses import replace
 from pathlib import Path
 
+import dns.asyncquery
+import dns.message
 import grpc
 import pytest
 
+from coordinator.catalog.catalog import Catalog
 from coordinator.config import Config, Limits, Member, Timing
 from coordinator.consensus.interface import Role
 from coordinator.errors import ConfigError
@@ -98,15 +101,50 @@ async def test_three_nodes_elect_replicate_and_agree(tmp_path: Path) -> None:
             await server.stop()
 
 
-@pytest.mark.parametrize("field", ["client_address", "peer_address"])
+async def test_a_node_answers_dns_when_it_is_told_to(tmp_path: Path) -> None:
+    settings = replace(config(tmp_path), dns_address=f"127.0.0.1:{free_port()}")
+    port = int(settings.dns_address.rpartition(":")[2])
+    asked = dns.message.make_query("pay.service.coordinator.", "A")
+    server = await make(settings)
+    await server.start()
+    try:
+        async with aio.connect(settings.client_address) as client:
+            await client.put("/services/pay/instances/a", '{"address": "10.0.0.7", "port": 80}')
+        # What is acknowledged is applied here, and who follows hears of it in the same turn.
+        async with asyncio.timeout(5):
+            while not (answer := await dns.asyncquery.udp(asked, "127.0.0.1", 5, port)).answer:
+                await asyncio.sleep(0.01)
+        assert answer.answer[0].to_text() == "pay.service.coordinator. 0 IN A 10.0.0.7"
+        assert (await dns.asyncquery.tcp(asked, "127.0.0.1", 5, port)).answer == answer.answer
+    finally:
+        await server.stop()
+    with pytest.raises(ConnectionError):
+        await dns.asyncquery.tcp(asked, "127.0.0.1", 5, port)
+
+
+async def test_a_catalog_that_fails_stops_the_node(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(_: Catalog) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Catalog, "run", fail)
+    server = await make(replace(config(tmp_path), dns_address=f"127.0.0.1:{free_port()}"))
+    await server.start()
+    async with asyncio.timeout(5):
+        assert isinstance(await server.failed(), ZeroDivisionError)
+    await server.stop()
+
+
+@pytest.mark.parametrize("field", ["client_address", "peer_address", "dns_address"])
 async def test_an_address_in_use_is_told_in_a_sentence(tmp_path: Path, field: str) -> None:
-    settings = config(tmp_path)
+    settings = replace(config(tmp_path), dns_address=f"127.0.0.1:{free_port()}")
     with socket.socket() as taken:
         port = int(getattr(settings, field).rpartition(":")[2])
         taken.bind(("127.0.0.1", port))
         taken.listen()
         server = await make(settings)
-        with pytest.raises(ConfigError, match="in use"):
+        with pytest.raises(ConfigError, match=r"in use|can.t listen"):
             await server.start()
         await server.stop()
 

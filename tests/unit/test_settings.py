@@ -9,7 +9,7 @@ import pytest
 
 from coordinator.config import Config, Member
 from coordinator.errors import ConfigError
-from coordinator.settings import is_loopback, load, parse_address, parse_cluster, parse_join
+from coordinator.settings import is_loopback, load, parse_address, parse_addresses, parse_cluster
 
 
 def test_without_anything_it_is_a_cluster_of_one_on_loopback() -> None:
@@ -56,6 +56,18 @@ def test_a_flag_wins_over_the_environment_over_the_file(tmp_path: Path) -> None:
         ({"join": "127.0.0.1"}, "host:port"),
         ({"join": ",".join(f"h:{i}" for i in range(1, 66))}, "more than 64"),
         ({"join": "h:1", "cluster": "n1=h:1"}, "exclude each other"),
+        ({"dns_address": "10.1.2.3:53"}, "--insecure"),
+        ({"dns_address": "127.0.0.1"}, "host:port"),
+        ({"dns_address": "127.0.0.1:2379"}, "something else"),
+        *(
+            ({"dns_domain": wrong}, "dns_domain")
+            for wrong in ("", ".", "a..b", "a_b", "ä", "a b.", "a.arpa.")
+        ),
+        ({"dns_domain": ".".join(["a" * 50] * 3)}, "dns_domain"),
+        ({"dns_forwarders": "resolver:53"}, "IP address"),
+        ({"dns_forwarders": "9.9.9.9"}, "host:port"),
+        ({"dns_forwarders": ",".join(f"10.0.0.{i}:53" for i in range(9))}, "more than 8"),
+        ({"dns_address": "127.0.0.1:53", "dns_forwarders": "127.0.0.1:53"}, "itself"),
         ({"log_level": "loud"}, "log_level"),
         ({"log_format": "xml"}, "log_format"),
         ({"insecure": "perhaps"}, "true or false"),
@@ -75,6 +87,8 @@ def test_a_wrong_setting_gets_a_sentence(values: dict[str, Any], word: str) -> N
         ("[limits]\nwatches_max = true", "positive"),
         ("[limits]\ndisk_free_bytes_min = -1", "from 0"),
         ("[timing]\nscrub_pause_ms = 'never'", "from 0"),
+        ("[limits]\ndns_udp_size_bytes_max = 511", "between 512 and 4096"),
+        ("[timing]\ndns_ttl_s = 1000000", "at most"),
         ("[limits]\nnothing_max = 1", "no setting limits.nothing_max"),
         ("[limits]\nsession_ttl_ms_min = 99999999999", "above"),
         ("[limits]\npeer_frame_size_bytes_max = 1000", "two of the largest"),
@@ -124,9 +138,13 @@ def test_addresses_and_clusters_are_parsed() -> None:
 
 
 def test_addresses_to_join() -> None:
-    assert parse_join(" h:1, h:2,,h:1") == parse_join(["h:1", "h:2"]) == ("h:1", "h:2")
-    assert parse_join("") == ()
+    assert (
+        parse_addresses("join", " h:1, h:2,,h:1")
+        == parse_addresses("join", ["h:1", "h:2"])
+        == ("h:1", "h:2")
+    )
+    assert parse_addresses("join", "") == ()
     for wrong in (7, ["h:1", 7], {"h": 1}):
         with pytest.raises(ConfigError, match="join must be"):
-            parse_join(wrong)
+            parse_addresses("join", wrong)
     assert load({"join": "h:1"}, {}).join == ("h:1",)

@@ -1,0 +1,86 @@
+"""Mutations: what services are, and what DNS tells of them."""
+
+from __future__ import annotations
+
+from tests.mutations.mutation import Mutation
+
+
+def of_services(name: str, module: str, old: str, new: str, *tests: str) -> Mutation:
+    """A breakage below `catalog/` or `gateways/dns/`, and the unit tests there that notice it."""
+    room = module.rpartition("/")[0]
+    files = " ".join(f"tests/unit/{room}/test_{test}.py" for test in tests)
+    return Mutation(name, f"coordinator/{module}.py", old, new, files)
+
+
+MUTATIONS = [
+    of_services(
+        "a-catalog-that-lost-the-thread-begins-anew",
+        "catalog/catalog",
+        "                if isinstance(delivery, Compacted):\n                    return",
+        "                if isinstance(delivery, Compacted):\n                    continue",
+        "catalog",
+    ),
+    of_services(
+        "a-catalog-built-anew-counts-as-changed",
+        "catalog/catalog",
+        "fresh.put(kv, snapshot.revision)",
+        "fresh.put(kv, kv.mod_revision)",
+        "catalog",
+    ),
+    of_services(
+        "a-state-counts-as-a-change",
+        "catalog/index",
+        "            service.instances[id] = Instance(**fields)\n            service.listed = None",
+        "            service.instances[id] = Instance(**fields)",
+        "index",
+    ),
+    of_services(
+        "only-the-healthy-are-told",
+        "gateways/dns/zone",
+        "[i for i in every if i.state.status in HEALTHY]",
+        "list(every)",
+        "zone",
+    ),
+    of_services(
+        "nothing-old-is-told",
+        "gateways/dns/cache",
+        "if known[0] == revision:",
+        "if True:",
+        "cache",
+    ),
+    of_services(
+        "a-cut-answer-says-so",
+        "gateways/dns/messages",
+        "(0 if complete else TC)",
+        "0",
+        "messages",
+    ),
+    of_services(
+        "answers-are-not-answered",
+        "gateways/dns/queries",
+        "if flags & QR:",
+        "if False:",
+        "queries",
+    ),
+    of_services(
+        "large-answers-have-a-rate",
+        "gateways/dns/responder",
+        "self._rates.admit(client, now_s)",
+        "True",
+        "responder",
+    ),
+    of_services(
+        "forged-answers-are-passed-over",
+        "gateways/dns/forwarding",
+        "or answer[:2] != packet[:2]",
+        "",
+        "forwarding",
+    ),
+    of_services(
+        "dns-connections-are-limited",
+        "gateways/dns/listener",
+        "if len(self._connections) >= self._connections_max:",
+        "if False:",
+        "listener",
+    ),
+]
