@@ -1,7 +1,9 @@
 """The services of the cluster as this node knows them: what every interface for service discovery asks.
 
 It is read from the node's own applied state by a watch, as any client would, so it is as current as a local read and
-answers without asking anyone. A quorum is never asked: a node that is cut off goes on telling what it last knew.
+answers without asking anyone. A quorum is asked once, when the node starts: one that is still catching up would take
+services that it has not heard of for services that are not there. A node that is cut off later goes on telling what it
+last knew.
 """
 
 from __future__ import annotations
@@ -10,12 +12,17 @@ import asyncio
 
 from coordinator.catalog.index import Index
 from coordinator.catalog.instances import ROOT, ROOT_END, Instance
+from coordinator.errors import RequestError
 from coordinator.node.interface import Node
 from coordinator.node.watches import Compacted, Delivery, Filter, MatchedBatch, Snapshot
 from coordinator.state.commands import Selector
 
 SLICE_KEYS = 256
 """Keys that are looked at before others have their turn: about a millisecond."""
+
+
+RETRY_S = 0.1
+"""After a quorum could not be had in time."""
 
 
 class Catalog:
@@ -29,7 +36,7 @@ class Catalog:
 
     @property
     def ready(self) -> bool:
-        """Whether it holds anything yet: it is empty until the state was read once."""
+        """Whether it may be believed: it is empty until the node has caught up with the others once."""
         return self._ready.is_set()
 
     async def wait_ready(self) -> None:
@@ -65,8 +72,20 @@ class Catalog:
 
     async def run(self) -> None:
         """Keeps the catalog current until it is cancelled."""
+        while not await self._catch_up():
+            await asyncio.sleep(RETRY_S)
         while True:
             await self._follow()
+
+    async def _catch_up(self) -> bool:
+        """Waits until the node has applied all that was committed before; False: no quorum could be had in time."""
+        timeout_s = self._node.timing.request_timeout_ms_default / 1000
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        try:
+            await self._node.read(local=False, min_revision=0, deadline=deadline)
+        except RequestError:
+            return False
+        return True
 
     async def _follow(self) -> None:
         """Reads everything and what comes after it; returns when the node lost the thread and must begin again."""

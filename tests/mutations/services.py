@@ -14,6 +14,13 @@ def of_services(name: str, module: str, old: str, new: str, *tests: str) -> Muta
 
 MUTATIONS = [
     of_services(
+        "a-catalog-waits-until-the-node-has-caught-up",
+        "catalog/catalog",
+        "await self._node.read(local=False,",
+        "await self._node.read(local=True,",
+        "catalog",
+    ),
+    of_services(
         "a-catalog-that-lost-the-thread-begins-anew",
         "catalog/catalog",
         "                if isinstance(delivery, Compacted):\n                    return",

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from coordinator.catalog.catalog import Catalog
-from coordinator.config import Limits
+from coordinator.config import Limits, Timing
 from coordinator.node.watches import WatchStream
 from coordinator.state.commands import Command, Compact, DeleteRange, Put, Selector, Txn, Write
 from tests.bus import Bus
@@ -75,6 +75,24 @@ async def test_what_was_there_and_what_comes_is_known() -> None:
             assert catalog.services() == ("pay",) and catalog.revision_of("mail") == 0
 
 
+async def test_a_node_that_has_never_had_a_quorum_says_nothing() -> None:
+    async with Bus(timing=Timing(request_timeout_ms_default=50)) as bus:
+        await write(bus, definition("a"))
+        bus.quorum = False
+        async with following(bus) as catalog:
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.2):
+                    await catalog.wait_ready()
+            assert catalog.services() == ()
+            bus.quorum = True
+            async with asyncio.timeout(5):
+                await catalog.wait_ready()
+            assert ids(catalog) == ["a"]
+            bus.quorum = False
+            bus.elect(None)
+            assert catalog.ready and ids(catalog) == ["a"], "once it knew, it goes on"
+
+
 async def test_a_revision_is_seen_whole_or_not_at_all() -> None:
     async with Bus() as bus, following(bus) as catalog:
         await catalog.wait_ready()
@@ -109,6 +127,7 @@ async def test_it_begins_anew_when_history_it_needs_is_gone(
 
         monkeypatch.setattr(node, "open_watch_stream", open_watch_stream)
         async with following(bus) as catalog:
+            await catalog.wait_ready()
             await write(bus, definition("a"), definition("b"))
             assert ids(catalog) == ["a", "b"]
             before = catalog.revision_of("pay")
