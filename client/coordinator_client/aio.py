@@ -8,8 +8,12 @@
 docs/client.md is the guide.
 """
 
+from coordinator_client._async.barrier import Barrier, DoubleBarrier
+from coordinator_client._async.cache import Cache, CacheChanges
 from coordinator_client._async.client import Client, connect
+from coordinator_client._async.counter import Counter
 from coordinator_client._async.discovery import Changes, ServiceView
+from coordinator_client._async.queues import Claim, PriorityQueue, Queue
 from coordinator_client._async.registration import Registration
 from coordinator_client._async.session import Session
 from coordinator_client._async.txn import Txn
@@ -27,6 +31,7 @@ from coordinator_client.balancing import (
     ZoneFirst,
 )
 from coordinator_client.compares import Compare, Key, Prefix, Span
+from coordinator_client.copies import CacheChange
 from coordinator_client.errors import (
     AlreadyExists,
     Closed,
@@ -48,6 +53,7 @@ from coordinator_client.errors import (
     Unavailable,
 )
 from coordinator_client.instances import Instance, InstanceState
+from coordinator_client.items import QueueItem
 from coordinator_client.model import (
     Alarm,
     Cause,
@@ -71,11 +77,16 @@ __all__ = [
     "Alarm",
     "AlreadyExists",
     "Balancer",
+    "Barrier",
+    "Cache",
+    "CacheChange",
+    "CacheChanges",
     "Call",
     "Cause",
     "Change",
     "ChangeType",
     "Changes",
+    "Claim",
     "Client",
     "Closed",
     "ClusterMismatch",
@@ -83,9 +94,11 @@ __all__ = [
     "Compare",
     "ConsistentHash",
     "CoordinatorError",
+    "Counter",
     "DeadlineExceeded",
     "Delete",
     "DeleteResult",
+    "DoubleBarrier",
     "Ejection",
     "Event",
     "EventBatch",
@@ -109,8 +122,11 @@ __all__ = [
     "Policy",
     "PowerOfTwo",
     "Prefix",
+    "PriorityQueue",
     "Put",
     "PutResult",
+    "Queue",
+    "QueueItem",
     "Range",
     "RangeResult",
     "Registration",

@@ -5,15 +5,17 @@ The message is a sentence that begins with the name of the argument. Nothing has
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 
 from coordinator_client.errors import InvalidArgument
 
-__all__ = ["flag", "pairs", "text", "texts", "timeout", "to_bytes", "wait", "whole"]
+__all__ = ["flag", "name", "pairs", "text", "texts", "timeout", "to_bytes", "wait", "whole"]
 
 INT64_MAX = 2**63 - 1
 TIMEOUT_S_MAX = 1e8
 """About three years: more is a mistake of units, and further than some clocks and locks count."""
+NAME_PATTERN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 
 
 def shown(value: object) -> str:
@@ -46,6 +48,16 @@ def text(value: str, name: str) -> str:
     if not isinstance(value, str):
         raise InvalidArgument(f"{name} is {shown(value)}, not text")
     to_bytes(value, name)
+    return value
+
+
+def name(value: str, kind: str) -> str:
+    """Returns a name that is a part of a key; `kind` says of what, for people."""
+    if not isinstance(value, str) or not NAME_PATTERN.fullmatch(value):
+        raise InvalidArgument(
+            f"{kind} name {shown(value)} is not 1 to 128 of A-Z, a-z, 0-9, '.', '_' and '-', "
+            "the first neither '.' nor '-'"
+        )
     return value
 
 

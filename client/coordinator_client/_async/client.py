@@ -11,14 +11,19 @@ from coordinator_client import _io_async as io
 from coordinator_client import calls, errors, model, validation
 from coordinator_client import instances as layout
 from coordinator_client._async.administration import Administration
+from coordinator_client._async.barrier import Barrier, DoubleBarrier
+from coordinator_client._async.cache import Cache
 from coordinator_client._async.connection import Connection
+from coordinator_client._async.counter import Counter
 from coordinator_client._async.discovery import ServiceView
 from coordinator_client._async.keys import KeySpace
 from coordinator_client._async.numbered import NumberedWrites
+from coordinator_client._async.queues import PriorityQueue, Queue
 from coordinator_client._async.registration import Registration
 from coordinator_client._async.session import Session
 from coordinator_client._async.states import write_state
 from coordinator_client._async.writes import Writes
+from coordinator_client.copies import CacheChange
 from coordinator_client.instances import Instance, InstanceState
 from coordinator_client.numbers import WINDOW_MAX
 from coordinator_client.operations import owner_id
@@ -245,6 +250,45 @@ class Client(KeySpace, Administration, io.Awaited):
         address = calls.parse_endpoint(endpoint)
         reply = await self._connection.call_endpoint(address, calls.STATUS, request, timeout_s)
         return calls.member_status(reply, address)
+
+    # --- recipes: barriers, counters, queues, caches (docs/recipes.md) --------------------------
+
+    def barrier(self, name: str) -> Barrier:
+        """Returns a barrier that programs wait at until somebody opens it."""
+        return Barrier(self, name)
+
+    def double_barrier(self, name: str, count: int, *, ttl: float = 10.0) -> DoubleBarrier:
+        """Returns one participant of a barrier that `count` programs enter together and leave together.
+
+        `ttl`: seconds after which a participant that died does not count any more.
+        """
+        calls.milliseconds(ttl, "ttl")
+        metadata = {"double barrier": validation.name(name, "barrier")}
+        return DoubleBarrier(self, name, count, lambda: self.session(ttl, metadata=metadata))
+
+    def counter(self, name: str) -> Counter:
+        """Returns a number that many programs may add to."""
+        return Counter(self, name, self._connection.timeout_s)
+
+    def queue(self, name: str) -> Queue:
+        """Returns a queue: first in, first out."""
+        return Queue(self, name)
+
+    def priority_queue(self, name: str) -> PriorityQueue:
+        """Returns a queue in which the lowest priority comes first."""
+        return PriorityQueue(self, name)
+
+    def cache(
+        self, prefix: str | bytes, *, on_change: Callable[[CacheChange], None] | None = None
+    ) -> Cache:
+        """Returns a live copy of all keys that start with `prefix`: a context manager that keeps itself current.
+
+        `on_change`: called from the background with every change after the copy was filled.
+        """
+        if on_change is not None and not callable(on_change):
+            raise errors.InvalidArgument(f"on_change is {validation.shown(on_change)}, no function")
+        watch = self.watch(prefix, prefix=True, snapshot=True, progress=True)
+        return Cache(watch, validation.to_bytes(prefix, "prefix"), on_change)
 
 
 def connect(

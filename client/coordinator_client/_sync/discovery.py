@@ -10,6 +10,7 @@ from typing import Self
 
 from coordinator_client import _io_sync as io
 from coordinator_client import errors, validation
+from coordinator_client._sync.reader import Reader
 from coordinator_client._sync.watch import Watch
 from coordinator_client.balancing import Balancer, Ejection, Policy
 from coordinator_client.instances import Instance
@@ -18,63 +19,12 @@ from coordinator_client.views import Change, ChangeBuffer, ServiceTable
 _log = logging.getLogger("coordinator_client")
 
 
-class Changes:
+class Changes(Reader[Change]):
     """An iterator over what happens to the instances of a service; made by iterating over a ServiceView.
 
     It begins with one `added` for every instance that there is. A reader that falls behind sees, for each instance,
     what the changes it missed come to.
     """
-
-    def __init__(self, view: ServiceView, known: tuple[Instance, ...]) -> None:
-        self._view = view
-        self._buffer = ChangeBuffer(known)
-        self._guard = io.Guard()
-        self._news = io.Flag()
-        self._closed = io.Flag()
-
-    def add(self, changes: list[Change]) -> None:
-        """Takes what happened at one revision."""
-        with self._guard:
-            for change in changes:
-                self._buffer.add(change)
-        self._news.set()
-
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> Change:
-        try:
-            return self.next()
-        except errors.Closed:
-            raise StopIteration from None
-
-    def next(self, timeout_s: float | None = None) -> Change:
-        """Returns the next change; waits for it, at most `timeout_s` seconds, and for ever by default.
-
-        Raises DeadlineExceeded after `timeout_s`, Closed when the view is closed, and what ended the view.
-        """
-        deadline_s = None if timeout_s is None else io.now_s() + validation.wait(timeout_s)
-        while True:
-            with self._guard:
-                self._news.clear()
-                change = self._buffer.take()
-            if self._closed.is_set():
-                raise errors.Closed("the iteration is closed")
-            if change is not None:
-                return change
-            self._view.check_open()
-            remaining_s = None if deadline_s is None else max(0.0, deadline_s - io.now_s())
-            if not self._news.wait(remaining_s):
-                raise errors.DeadlineExceeded(f"nothing changed for {timeout_s} s")
-
-    def wake(self) -> None:
-        """Makes a waiting `next` look again."""
-        self._news.set()
-
-    def close(self) -> None:
-        """Ends the iteration; the view forgets it."""
-        self._closed.set()
-        self._view.forget(self)
 
 
 class ServiceView:
@@ -166,7 +116,7 @@ class ServiceView:
     def changes(self) -> Changes:
         """Returns a new iterator over changes; it begins with an `added` for every instance there is."""
         with self._guard:
-            reader = Changes(self, self._table.instances)
+            reader = Changes(self, ChangeBuffer(self._table.instances))
             self._readers.append(reader)
             return reader
 
@@ -196,7 +146,7 @@ class ServiceView:
         if self._error is not None:
             raise self._error
 
-    def forget(self, reader: Changes) -> None:
+    def forget(self, reader: Reader[Change]) -> None:
         """The reader wants no more changes."""
         with self._guard:
             if reader in self._readers:

@@ -58,6 +58,21 @@ class Watch:
         """The first revision that was not received in full yet; 0 before the watch stands."""
         return self._cursor.next_revision
 
+    @property
+    def served(self) -> bool:
+        """Whether a node serves the watch now; False while it looks for one, and after the end."""
+        return self._stream is not None and self._cursor.created
+
+    def request_progress(self) -> None:
+        """Asks the node how far it is; `next_revision` tells once somebody who waits in `next` received the answer.
+
+        A watch with `progress` gets a batch with it. Does nothing while no node serves the watch. Not to be called
+        twice at the same time.
+        """
+        stream = self._stream
+        if stream is not None and self._cursor.created:
+            stream.send(watch_pb2.WatchRequest(progress=watch_pb2.WatchProgress()))
+
     def open(self) -> Self:
         """Waits until a node has confirmed the watch; returns it.
 

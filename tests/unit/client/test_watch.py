@@ -277,3 +277,32 @@ async def test_large_revisions_are_put_together() -> None:
             txn.then(aio.Put(f"/g/{number:02}", b"x" * 10_000))
         await txn.commit()
         assert len((await watch.next(WAIT_S)).events) == 50
+
+
+async def test_it_says_whether_a_node_serves_it(stage: Stage, client: aio.Client) -> None:
+    watch = client.watch("/w/", prefix=True)
+    assert not watch.served
+    async with watch:
+        assert watch.served
+        reading = asyncio.create_task(watch.next())
+        for node in range(3):
+            await stage.stop_front(node)
+        async with asyncio.timeout(WAIT_S):
+            while watch.served:
+                await asyncio.sleep(0.01)
+        # Nobody is there to be asked, which does no harm.
+        await watch.request_progress()
+        for node in range(3):
+            await stage.start_front(node)
+        await client.put("/w/1")
+        await reading
+        assert watch.served
+    assert not watch.served
+
+
+async def test_progress_comes_when_it_is_asked_for(client: aio.Client) -> None:
+    async with client.watch("/w/", prefix=True, progress=True) as watch:
+        other = await client.put("/other")
+        await watch.request_progress()
+        batch = await watch.next(WAIT_S)
+        assert batch.progress and batch.revision == other.revision

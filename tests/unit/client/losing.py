@@ -1,0 +1,33 @@
+"""Answers that get lost on their way back: what was asked for is done, and nobody is told."""
+
+from __future__ import annotations
+
+import grpc
+
+from coordinator_client import aio, calls
+from coordinator_client.calls import Method, Reply, Request
+from coordinator_client.failures import CallFailed, Failure
+from coordinator_client.pb import kv_pb2
+
+
+class Loss:
+    """Loses the answers of transactions that write, `left` of them."""
+
+    def __init__(self, client: aio.Client) -> None:
+        self.left = 0
+        self.lost = 0
+        self._attempt = client._connection.attempt
+        client._connection.attempt = self.attempt  # type: ignore[method-assign]  # stands between
+
+    async def attempt(
+        self, endpoint: str, method: Method[Request, Reply], request: Request, timeout_s: float
+    ) -> Reply:
+        reply = await self._attempt(endpoint, method, request, timeout_s)
+        writes = isinstance(request, kv_pb2.TxnRequest) and any(
+            op.WhichOneof("request") != "range" for op in request.success
+        )
+        if method.path == calls.TXN.path and writes and self.left:
+            self.left -= 1
+            self.lost += 1
+            raise CallFailed(Failure(grpc.StatusCode.UNAVAILABLE, "the answer got lost"))
+        return reply
