@@ -178,10 +178,15 @@ class Stream(Generic[Request, Reply]):
 
     async def send(self, message: Request) -> None:
         """Sends a message. If the stream has ended, `next` says why."""
-        with contextlib.suppress(
-            grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.InvalidStateError
-        ):
+        try:
             await self._call.write(message)
+        except (grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.InvalidStateError):
+            pass
+        except asyncio.CancelledError:
+            # Either this task was canceled, or another one canceled the stream.
+            task = asyncio.current_task()
+            if self._ended is None or (task is not None and task.cancelling()):
+                raise
 
     async def next(self, timeout_s: float | None = None) -> Reply:
         """Returns the next message; raises TimeoutError, or CallFailed when the stream has ended."""

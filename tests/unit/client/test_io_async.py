@@ -113,3 +113,30 @@ async def test_closing_a_channel_ends_its_streams() -> None:
         await channel.close()
         with pytest.raises(CallFailed):
             await stream.next(5)
+
+
+async def never_reads(context: Context) -> None:
+    await asyncio.sleep(30)
+
+
+@pytest.mark.parametrize("by_task", [False, True])
+async def test_a_send_under_way_ends_with_its_stream_or_its_task(by_task: bool) -> None:
+    async with scripted() as server:
+        server.on_stream(calls.WATCH, never_reads)
+        channel = io.Channel(server.endpoint)
+        stream = channel.open_stream(calls.WATCH)
+        large = create(1)
+        large.create.selector.key = bytes(10_000_000)
+        sending = asyncio.create_task(stream.send(large))
+        await asyncio.sleep(0.1)
+        assert not sending.done()
+        if by_task:
+            sending.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await sending
+        else:
+            stream.cancel()
+            await sending
+        with pytest.raises(CallFailed):
+            await stream.next(5)
+        await channel.close()
