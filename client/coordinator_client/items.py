@@ -23,6 +23,8 @@ __all__ = ["QueueItem"]
 PRIORITY_MAX = 999_999
 SPREAD_MAX = 32
 """Items among which one is taken by chance, at most, when many take at once."""
+PAUSE_S = 0.001
+"""For each item of the spread beyond the first: about what it takes to see that somebody else was faster."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,10 @@ class Spread:
     def choose(self, free: Sequence[str]) -> str:
         """Returns the item to try for."""
         return free[random.randrange(min(self._width, len(free)))]
+
+    def pause_s(self) -> float:
+        """Returns how long to let others go ahead, in seconds, when all who waited are woken by one item."""
+        return random.uniform(0.0, PAUSE_S) * (self._width - 1)
 
     def note(self, taken: bool) -> None:
         """Takes note of how an attempt went."""

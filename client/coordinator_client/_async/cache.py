@@ -135,8 +135,8 @@ class Cache:
         if self._worker is not None or self._closed.is_set():
             raise errors.Closed("a cache is opened once")
         validation.timeout(timeout_s)
-        await self._watch.open()
         try:
+            await self._watch.open()
             self._copy.apply(await self._watch.next(timeout_s))
         except BaseException:
             await self._watch.close()

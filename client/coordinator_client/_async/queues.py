@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import secrets
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
 
+from coordinator_client import _io_async as io
 from coordinator_client import errors, validation
 from coordinator_client._async.arrival import await_change, deadline_of
 from coordinator_client._async.keys import KeySpace
@@ -43,8 +45,8 @@ class ItemQueue:
         self._name = validation.name(name, "queue")
         self._layout = Layout(f"{root}{name}/")
         self._spread = Spread()
-        self._doubtful: set[tuple[int, str]] = set()
-        """Sessions and items of claims that may or may not have been made; nobody knows of them."""
+        self._doubtful: dict[str, str] = {}
+        """Claims that may or may not have been made, and that nobody knows of: their items, by their values."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._name}>"
@@ -81,7 +83,7 @@ class ItemQueue:
         if not isinstance(session, Session):
             raise errors.InvalidArgument(f"session is {validation.shown(session)}, not a session")
         session.check_alive()
-        await self._release_doubtful(session)
+        await self._release_doubtful()
         id, result = await self._obtain(session, timeout_s)
         kv = result.responses[1]
         assert isinstance(kv, KeyValue)
@@ -134,6 +136,8 @@ class ItemQueue:
             elif await await_change(
                 self._keys, self.prefix, sight.revision, deadline_s, self._layout.brings_items
             ):
+                if (pause_s := self._spread.pause_s()) > 0:
+                    await io.Flag().wait(pause_s)
                 sight = await self._look()
             else:
                 raise errors.DeadlineExceeded(f"{self.prefix} had no item for {timeout_s} s")
@@ -146,7 +150,9 @@ class ItemQueue:
         if session is None:
             return await txn.then(Delete(item_key, prev=True)).commit()
         session.check_alive()
-        txn.then(Put(claim_key, session=session), Get(item_key))
+        # A value of its own tells the claim from any other one of the item, whatever becomes of the answer.
+        mark = secrets.token_hex(8)
+        txn.then(Put(claim_key, mark, session), Get(item_key))
         try:
             return await txn.commit()
         except errors.SessionNotFound as error:
@@ -155,7 +161,7 @@ class ItemQueue:
         except errors.RequestRefused:
             raise
         except BaseException:
-            self._doubtful.add((session.id, id))
+            self._doubtful[mark] = id
             raise
 
     def _looks(self, after: bytes = b"") -> tuple[Operation, ...]:
@@ -184,12 +190,12 @@ class ItemQueue:
         free = self._layout.free((kv.key for kv in items.kvs), (kv.key for kv in claims.kvs))
         return _Sight(free, result.revision, items.kvs[-1].key if items.more else b"")
 
-    async def _release_doubtful(self, session: Session) -> None:
-        """Frees items that were claimed under the session by calls that did not learn of it."""
-        for doubt in [doubt for doubt in self._doubtful if doubt[0] == session.id]:
-            key = self._claim_key(doubt[1])
-            await self._keys.txn().when(Key(key).session == session.id).then(Delete(key)).commit()
-            self._doubtful.discard(doubt)
+    async def _release_doubtful(self) -> None:
+        """Frees items that were claimed by calls that did not learn of it."""
+        for mark, id in tuple(self._doubtful.items()):
+            key = self._claim_key(id)
+            await self._keys.txn().when(Key(key).value == mark).then(Delete(key)).commit()
+            self._doubtful.pop(mark, None)
 
     def _item_key(self, id: str) -> str:
         return f"{self._layout.items}{id}"

@@ -136,8 +136,8 @@ class Cache:
         if self._worker is not None or self._closed.is_set():
             raise errors.Closed("a cache is opened once")
         validation.timeout(timeout_s)
-        self._watch.open()
         try:
+            self._watch.open()
             self._copy.apply(self._watch.next(timeout_s))
         except BaseException:
             self._watch.close()

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from coordinator_client import Event, EventBatch, EventType, InvalidArgument, KeyValue
-from coordinator_client.items import SPREAD_MAX, Layout, Spread, item, priority_prefix
+from coordinator_client.items import PAUSE_S, SPREAD_MAX, Layout, Spread, item, priority_prefix
 
 LAYOUT = Layout("/queues/q/")
 
@@ -61,8 +61,10 @@ def test_who_is_alone_gets_the_first_and_others_spread() -> None:
     random.seed(1)
     spread, free = Spread(), [str(i) for i in range(100)]
     assert {spread.choose(free) for _ in range(50)} == {"0"}
+    assert spread.pause_s() == 0
     spread.note(taken=False)
     assert {spread.choose(free) for _ in range(50)} == {"0", "1"}
+    assert 0 < max(spread.pause_s() for _ in range(50)) <= PAUSE_S
     assert {spread.choose(["0"]) for _ in range(50)} == {"0"}
     for _ in range(20):
         spread.note(taken=False)

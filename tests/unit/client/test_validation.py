@@ -254,5 +254,5 @@ def test_names_that_are_parts_of_keys(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["", "a/b", ".a", "-a", "a b", "a\n", "ä", "x" * 129, b"a", None])
 def test_what_is_no_name(name: Any) -> None:
-    with pytest.raises(InvalidArgument, match="queue name .* is not 1 to 128"):
+    with pytest.raises(InvalidArgument, match=r"queue name .* is not 1 to 128"):
         validation.name(name, "queue")
