@@ -1,6 +1,8 @@
-"""Answers that get lost on their way back: what was asked for is done, and nobody is told."""
+"""What happens between a client and its node: answers get lost on their way back, others come first."""
 
 from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
 
 import grpc
 
@@ -31,3 +33,30 @@ class Loss:
             self.lost += 1
             raise CallFailed(Failure(grpc.StatusCode.UNAVAILABLE, "the answer got lost"))
         return reply
+
+
+class Overtaken:
+    """Does something right before a transaction that `chosen` picks is sent, once; counts all transactions."""
+
+    def __init__(
+        self,
+        client: aio.Client,
+        chosen: Callable[[kv_pb2.TxnRequest], bool],
+        first: Callable[[], Awaitable[object]],
+    ) -> None:
+        self.count = 0
+        self.happened = False
+        self._chosen = chosen
+        self._first = first
+        self._attempt = client._connection.attempt
+        client._connection.attempt = self.attempt  # type: ignore[method-assign]  # stands between
+
+    async def attempt(
+        self, endpoint: str, method: Method[Request, Reply], request: Request, timeout_s: float
+    ) -> Reply:
+        if isinstance(request, kv_pb2.TxnRequest):
+            self.count += 1
+            if not self.happened and self._chosen(request):
+                self.happened = True
+                await self._first()
+        return await self._attempt(endpoint, method, request, timeout_s)

@@ -6,6 +6,8 @@ import threading
 import pytest
 
 from coordinator_client import Client, Closed, DeadlineExceeded, InvalidArgument, SessionLost, aio
+from coordinator_client.pb import kv_pb2
+from tests.unit.client.losing import Overtaken
 from tests.unit.client.stage import Stage
 
 WAIT_S = 10
@@ -146,8 +148,9 @@ async def test_one_that_dies_on_the_way_does_not_count(client: aio.Client) -> No
     assert await pending(dying)
     (record,) = [r for r in await client.sessions() if "double barrier" in r.metadata]
     await client.close_session(record.id)
-    with pytest.raises(SessionLost):
-        await dying
+    async with asyncio.timeout(2):
+        with pytest.raises(SessionLost):
+            await dying
     waiting = asyncio.create_task(late.enter(WAIT_S))
     assert await pending(waiting)
     await asyncio.gather(client.double_barrier("d", 2).enter(WAIT_S), waiting)
@@ -213,6 +216,36 @@ async def test_leaving_can_be_waited_for_again(client: aio.Client) -> None:
     assert await pending(leaving)
     await two.leave(WAIT_S)
     await leaving
+
+
+async def test_a_round_that_others_began_meanwhile_is_not_ones_own(client: aio.Client) -> None:
+    one, two = client.double_barrier("d", 2), client.double_barrier("d", 2)
+    await asyncio.gather(one.enter(WAIT_S), two.enter(WAIT_S))
+    with pytest.raises(DeadlineExceeded, match="inside"):
+        await one.leave(0.05)
+    await two.leave(WAIT_S)
+    await asyncio.gather(*(client.double_barrier("d", 2).enter(WAIT_S) for _ in range(2)))
+    await one.leave(0)
+
+
+async def test_a_round_that_begins_at_the_deadline_is_entered(
+    stage: Stage, client: aio.Client
+) -> None:
+    """Who would give up is inside if the last one came first, so that the others need not wait for it in vain."""
+
+    def gives_up(request: kv_pb2.TxnRequest) -> bool:
+        return [op.WhichOneof("request") for op in request.success] == ["delete_range"]
+
+    async with aio.connect(stage.addresses) as other:
+        last = other.double_barrier("d", 2)
+        first = client.double_barrier("d", 2)
+        race = Overtaken(client, gives_up, lambda: last.enter(WAIT_S))
+        await first.enter(0.1)
+        assert race.happened
+        leaving = asyncio.create_task(last.leave(WAIT_S))
+        assert await pending(leaving)
+        await first.leave(WAIT_S)
+        await leaving
 
 
 async def test_a_block_that_fails_leaves_at_once(client: aio.Client) -> None:

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from coordinator_client import Client, InvalidArgument, OutcomeUnknown, Unavailable, aio
-from tests.unit.client.losing import Loss
+from tests.unit.client.losing import Loss, Overtaken
 from tests.unit.client.stage import Stage
 
 
@@ -84,6 +84,19 @@ async def test_what_is_added_again_after_a_lost_answer_counts_once(client: aio.C
         assert await counter.add() == number
     assert loss.lost == 6
     assert await counter.get() == 3
+
+
+async def test_who_counts_alone_needs_one_transaction_each_time(client: aio.Client) -> None:
+    counter, count = client.counter("c"), Overtaken(client, lambda _: False, asyncio.Event().wait)
+    assert [await counter.add() for _ in range(5)] == [1, 2, 3, 4, 5]
+    assert count.count == 5
+
+
+async def test_who_was_overtaken_adds_to_what_is_there(stage: Stage, client: aio.Client) -> None:
+    async with aio.connect(stage.addresses) as other:
+        await client.counter("c").add(1)
+        Overtaken(client, lambda _: True, lambda: other.counter("c").add(10))
+        assert await client.counter("c").add(100) == 111
 
 
 async def test_without_numbers_a_lost_answer_is_told(stage: Stage) -> None:

@@ -18,7 +18,7 @@ from coordinator_client import (
     aio,
 )
 from coordinator_client._async import queues
-from tests.unit.client.losing import Loss
+from tests.unit.client.losing import Loss, Overtaken
 from tests.unit.client.stage import Stage
 
 WAIT_S = 10
@@ -162,6 +162,21 @@ async def test_more_items_than_are_looked_at_in_one_go(
         await asyncio.sleep(0.05)
         await claims[1].release()
         assert (await taking).text == "1"
+
+
+async def test_what_is_given_back_behind_ones_back_is_seen(
+    clients: list[aio.Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An item at the front becomes free while a taker looks at those further behind."""
+    monkeypatch.setattr(queues, "PAGE_SIZE", 2)
+    worker, taker = clients[:2]
+    async with worker.session() as session:
+        for number in range(3):
+            await worker.queue("q").put(str(number))
+        claims = [await worker.queue("q").claim(session, 0) for _ in range(3)]
+        looks = Overtaken(taker, lambda _: looks.count == 2, claims[0].release)
+        assert (await taker.queue("q").take(WAIT_S)).text == "0"
+        assert looks.happened
 
 
 # --- claims -----------------------------------------------------------------------------------
