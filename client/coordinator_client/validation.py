@@ -15,7 +15,7 @@ __all__ = ["flag", "name", "pairs", "text", "texts", "timeout", "to_bytes", "wai
 INT64_MAX = 2**63 - 1
 TIMEOUT_S_MAX = 1e8
 """About three years: more is a mistake of units, and further than some clocks and locks count."""
-NAME_PATTERN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+NAME_PATTERN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._:-]{0,127}")
 
 
 def shown(value: object) -> str:
@@ -55,8 +55,8 @@ def name(value: str, kind: str) -> str:
     """Returns a name that is a part of a key; `kind` says of what, for people."""
     if not isinstance(value, str) or not NAME_PATTERN.fullmatch(value):
         raise InvalidArgument(
-            f"{kind} name {shown(value)} is not 1 to 128 of A-Z, a-z, 0-9, '.', '_' and '-', "
-            "the first neither '.' nor '-'"
+            f"{kind} name {shown(value)} is not 1 to 128 letters, digits, '.', '_', ':' and '-', "
+            "the first a letter, a digit or '_'"
         )
     return value
 

@@ -264,7 +264,7 @@ class Client(KeySpace, Administration, io.Awaited):
         `ttl`: seconds after which a participant that died does not count any more.
         """
         calls.milliseconds(ttl, "ttl")
-        metadata = {"double barrier": validation.name(name, "barrier")}
+        metadata = {"purpose": f"/double-barriers/{validation.name(name, 'barrier')}"}
         return DoubleBarrier(self, name, count, lambda: self.session(ttl, metadata=metadata))
 
     def counter(self, name: str) -> Counter:

@@ -146,7 +146,9 @@ async def test_one_that_dies_on_the_way_does_not_count(client: aio.Client) -> No
     dead, late = client.double_barrier("d", 2), client.double_barrier("d", 2)
     dying = asyncio.create_task(dead.enter(WAIT_S))
     assert await pending(dying)
-    (record,) = [r for r in await client.sessions() if "double barrier" in r.metadata]
+    (record,) = [
+        r for r in await client.sessions() if r.metadata["purpose"] == "/double-barriers/d"
+    ]
     await client.close_session(record.id)
     async with asyncio.timeout(2):
         with pytest.raises(SessionLost):
@@ -161,7 +163,9 @@ async def test_one_that_dies_inside_counts_as_having_left(client: aio.Client) ->
     await asyncio.gather(*(barrier.enter(WAIT_S) for barrier in ours))
     leaving = [asyncio.create_task(barrier.leave(WAIT_S)) for barrier in ours[:2]]
     assert await pending(*leaving)
-    (record,) = [r for r in await client.sessions() if "double barrier" in r.metadata]
+    (record,) = [
+        r for r in await client.sessions() if r.metadata["purpose"] == "/double-barriers/d"
+    ]
     await client.close_session(record.id)
     await asyncio.gather(*leaving)
 
@@ -169,7 +173,7 @@ async def test_one_that_dies_inside_counts_as_having_left(client: aio.Client) ->
 async def test_a_round_whose_participants_all_died_is_over(client: aio.Client) -> None:
     await asyncio.gather(*(client.double_barrier("d", 2).enter(WAIT_S) for _ in range(2)))
     for record in await client.sessions():
-        if "double barrier" in record.metadata:
+        if record.metadata["purpose"] == "/double-barriers/d":
             await client.close_session(record.id)
     assert await client.get("/double-barriers/d/open") is not None
     alone = client.double_barrier("d", 2)
