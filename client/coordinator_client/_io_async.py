@@ -40,6 +40,11 @@ class Guard(contextlib.nullcontext[None]):
     """Keeps two threads apart; with one loop there is nothing to do."""
 
 
+def current() -> object:
+    """Returns what runs now and may hold something: the task."""
+    return asyncio.current_task()
+
+
 class Flag:
     """Something that has happened or has not, and can be waited for."""
 

@@ -37,6 +37,11 @@ def blocking(call: Callable[[], Result]) -> Result:
     return call()
 
 
+def current() -> object:
+    """Returns what runs now and may hold something: the thread."""
+    return threading.get_ident()
+
+
 class Guard:
     """Keeps two threads apart."""
 

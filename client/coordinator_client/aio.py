@@ -13,8 +13,11 @@ from coordinator_client._async.cache import Cache, CacheChanges
 from coordinator_client._async.client import Client, connect
 from coordinator_client._async.counter import Counter
 from coordinator_client._async.discovery import Changes, ServiceView
+from coordinator_client._async.election import Election, Leaders
+from coordinator_client._async.lock import Lock, RWLock
 from coordinator_client._async.queues import Claim, PriorityQueue, Queue
 from coordinator_client._async.registration import Registration
+from coordinator_client._async.semaphore import Semaphore
 from coordinator_client._async.session import Session
 from coordinator_client._async.txn import Txn
 from coordinator_client._async.watch import Watch
@@ -39,6 +42,7 @@ from coordinator_client.errors import (
     Compacted,
     CoordinatorError,
     DeadlineExceeded,
+    FenceStale,
     FutureRevision,
     InvalidArgument,
     LimitExceeded,
@@ -71,6 +75,7 @@ from coordinator_client.model import (
     TxnResult,
 )
 from coordinator_client.operations import Delete, Get, Nested, Operation, Put, Range
+from coordinator_client.turns import Leader
 from coordinator_client.views import Change, ChangeType
 
 __all__ = [
@@ -100,9 +105,11 @@ __all__ = [
     "DeleteResult",
     "DoubleBarrier",
     "Ejection",
+    "Election",
     "Event",
     "EventBatch",
     "EventType",
+    "FenceStale",
     "FutureRevision",
     "Get",
     "Instance",
@@ -110,8 +117,11 @@ __all__ = [
     "InvalidArgument",
     "Key",
     "KeyValue",
+    "Leader",
+    "Leaders",
     "LeastOutstanding",
     "LimitExceeded",
+    "Lock",
     "Member",
     "MemberStatus",
     "Nested",
@@ -127,6 +137,7 @@ __all__ = [
     "PutResult",
     "Queue",
     "QueueItem",
+    "RWLock",
     "Range",
     "RangeResult",
     "Registration",
@@ -134,6 +145,7 @@ __all__ = [
     "RequestRefused",
     "RoundRobin",
     "SavedSnapshot",
+    "Semaphore",
     "ServiceView",
     "Session",
     "SessionExists",

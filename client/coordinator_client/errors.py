@@ -9,6 +9,7 @@ CoordinatorError
 │   │   └── SessionExists     the session id that was asked for is taken
 │   ├── Compacted             history does not reach back that far; names the compacted revision
 │   ├── FutureRevision        the revision does not exist yet
+│   ├── FenceStale            a guarded write came after its lock was lost or given away
 │   ├── LimitExceeded         a limit of the cluster was reached
 │   └── ClusterMismatch       the endpoint belongs to another cluster than before
 ├── Unavailable               no node could serve the request in time; nothing was changed
@@ -31,6 +32,7 @@ __all__ = [
     "Compacted",
     "CoordinatorError",
     "DeadlineExceeded",
+    "FenceStale",
     "FutureRevision",
     "InvalidArgument",
     "LimitExceeded",
@@ -105,6 +107,10 @@ class Compacted(RequestRefused):
 
 class FutureRevision(RequestRefused):
     """The revision that was asked for does not exist yet."""
+
+
+class FenceStale(RequestRefused):
+    """A guarded write came too late: the lock, permit or leadership that it depends on is not held any more."""
 
 
 class LimitExceeded(RequestRefused):

@@ -14,9 +14,9 @@ from coordinator_client._async.administration import Administration
 from coordinator_client._async.barrier import Barrier, DoubleBarrier
 from coordinator_client._async.cache import Cache
 from coordinator_client._async.connection import Connection
+from coordinator_client._async.coordination import Coordination
 from coordinator_client._async.counter import Counter
 from coordinator_client._async.discovery import ServiceView
-from coordinator_client._async.keys import KeySpace
 from coordinator_client._async.numbered import NumberedWrites
 from coordinator_client._async.queues import PriorityQueue, Queue
 from coordinator_client._async.registration import Registration
@@ -31,7 +31,7 @@ from coordinator_client.pb import cluster_pb2, session_pb2
 from coordinator_client.views import accepting, read_instances
 
 
-class Client(KeySpace, Administration, io.Awaited):
+class Client(Coordination, Administration, io.Awaited):
     """A client of one cluster; made by `connect`.
 
     Use it as a context manager, or call `close`. It keeps to one endpoint as long as that serves and moves on to the

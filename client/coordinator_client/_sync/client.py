@@ -15,9 +15,9 @@ from coordinator_client._sync.administration import Administration
 from coordinator_client._sync.barrier import Barrier, DoubleBarrier
 from coordinator_client._sync.cache import Cache
 from coordinator_client._sync.connection import Connection
+from coordinator_client._sync.coordination import Coordination
 from coordinator_client._sync.counter import Counter
 from coordinator_client._sync.discovery import ServiceView
-from coordinator_client._sync.keys import KeySpace
 from coordinator_client._sync.numbered import NumberedWrites
 from coordinator_client._sync.queues import PriorityQueue, Queue
 from coordinator_client._sync.registration import Registration
@@ -32,7 +32,7 @@ from coordinator_client.pb import cluster_pb2, session_pb2
 from coordinator_client.views import accepting, read_instances
 
 
-class Client(KeySpace, Administration, io.Awaited):
+class Client(Coordination, Administration, io.Awaited):
     """A client of one cluster; made by `connect`.
 
     Use it as a context manager, or call `close`. It keeps to one endpoint as long as that serves and moves on to the

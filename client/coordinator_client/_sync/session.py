@@ -119,28 +119,30 @@ class Session:
     ) -> None:
         self.close()
 
-    def close(self, *, timeout_s: float | None = None) -> None:
-        """Ends the session and deletes its keys.
+    def close(self, *, timeout_s: float | None = None) -> bool:
+        """Ends the session and deletes its keys; returns whether it lived until then, as far as can be told.
 
         If the cluster can't be reached within `timeout_s` seconds, by default those of any call, the session is left to
         end by its TTL; that is not an error.
         """
         if self._stop.is_set():
-            return
+            return False
         self._stop.set()
         if self._id == 0:
-            return
-        if not self.lost.is_set():
+            return False
+        alive = not self.lost.is_set()
+        if alive:
             request = session_pb2.SessionCloseRequest(id=self._id)
             try:
                 self._connection.call(calls.SESSION_CLOSE, request, safe=True, timeout_s=timeout_s)
             except errors.SessionNotFound:
-                pass
+                alive = False
             except errors.CoordinatorError as error:
                 _log.warning("session %d is left to its TTL: %s", self._id, error)
         self._drop_stream()
         if self._worker is not None:
             self._worker.join(self._connection.timeout_s)
+        return alive
 
     def check_alive(self) -> None:
         """Raises SessionLost if the session is lost, and Closed if it is not open."""

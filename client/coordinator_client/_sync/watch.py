@@ -182,6 +182,10 @@ class Watch:
         """Ends the watch; whoever waits in `next` gets Closed, and iteration ends."""
         self._end()
 
+    def cancel(self) -> None:
+        """Does what `close` does, where nothing can be waited for, such as in a callback."""
+        self._end()
+
     def _end(self) -> None:
         self._closed.set()
         stream, self._stream = self._stream, None
