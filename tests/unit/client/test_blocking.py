@@ -99,6 +99,15 @@ def test_closing_a_watch_ends_iteration_in_another_thread(blocking: Client) -> N
         watch.next()
 
 
+def test_a_callback_can_end_a_watch(blocking: Client) -> None:
+    with (
+        blocking.watch("/w") as watch,
+        blocking.session(0.5, on_lost=lambda session: watch.cancel()) as session,
+    ):
+        blocking.close_session(session.id)
+        assert list(watch) == []
+
+
 def test_a_session_moves_to_another_node(stage_thread: StageThread, blocking: Client) -> None:
     with blocking.session(1) as session:
         session.put("/e")

@@ -22,6 +22,13 @@ async def test_a_flag_can_be_waited_for() -> None:
     assert not flag.is_set()
 
 
+async def test_each_task_is_another() -> None:
+    async def ask() -> object:
+        return io.current()
+
+    assert io.current() == await ask() != await asyncio.create_task(ask())
+
+
 async def test_a_worker_ends_by_itself_or_is_ended() -> None:
     ended = []
 

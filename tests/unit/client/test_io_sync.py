@@ -25,6 +25,12 @@ def test_a_flag_can_be_waited_for() -> None:
     assert not flag.is_set()
 
 
+def test_each_thread_is_another() -> None:
+    others: list[object] = []
+    io.Worker(lambda: others.append(io.current()), "other").join(10)
+    assert io.current() == io.current() != others[0]
+
+
 def test_a_guard_keeps_threads_apart() -> None:
     guard, inside, overlaps = io.Guard(), [], []
 

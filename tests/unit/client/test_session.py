@@ -158,6 +158,17 @@ async def test_closing_the_client_loses_the_session(stage: Stage) -> None:
     await session.close()
 
 
+async def test_closing_tells_whether_it_lived_until_then(client: aio.Client) -> None:
+    session = await client.session(30).open()
+    assert await session.close() is True
+    assert await session.close() is False
+    assert await client.session(30).close() is False
+    session = await client.session(30).open()
+    await client.close_session(session.id)
+    assert await session.close() is False
+    assert not session.lost.is_set()
+
+
 async def test_a_disconnect_grace_is_asked_for(client: aio.Client) -> None:
     async with client.session(30, disconnect_grace=0.2) as session:
         assert (await client.get_session(session.id)).disconnect_grace_s == 0.2
