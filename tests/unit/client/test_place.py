@@ -22,6 +22,30 @@ from tests.unit.client.stage import Stage
 from tests.unit.client.turnstile import WAIT_S, keys_of, replace_txn, wait_count
 
 
+async def test_one_that_waits_asks_nothing(stage: Stage, client: aio.Client) -> None:
+    async with aio.connect(stage.addresses) as waiter, client.lock("a") as holder:
+        asked: list[object] = []
+        attempt = waiter._connection.attempt
+
+        async def look_on(endpoint: str, method: Any, request: Any, timeout_s: float) -> Any:
+            asked.append(method)
+            return await attempt(endpoint, method, request, timeout_s)
+
+        waiter._connection.attempt = look_on  # type: ignore[method-assign]  # looks on
+        lock = waiter.lock("a", ttl=0.5)
+        waiting = asyncio.create_task(lock.acquire())
+        await wait_count(client, "/locks/a/", 2)
+        await asyncio.sleep(0.1)
+        before = len(asked)
+        # Longer than its TTL: only keep-alives go out, over their stream.
+        await asyncio.sleep(0.7)
+        assert len(asked) == before
+        await holder.release()
+        await asyncio.wait_for(waiting, WAIT_S)
+        assert len(asked) == before + 1
+        await lock.release()
+
+
 async def test_a_timeout_leaves_nothing_behind(client: aio.Client) -> None:
     async with client.lock("a") as holder:
         for timeout_s in (0.2, 0):
