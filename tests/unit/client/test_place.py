@@ -17,6 +17,7 @@ from coordinator_client import (
     SessionLost,
     Unavailable,
     aio,
+    calls,
 )
 from tests.unit.client.stage import Stage
 from tests.unit.client.turnstile import WAIT_S, keys_of, replace_txn, wait_count
@@ -25,17 +26,19 @@ from tests.unit.client.turnstile import WAIT_S, keys_of, replace_txn, wait_count
 async def test_one_that_waits_asks_nothing(stage: Stage, client: aio.Client) -> None:
     async with aio.connect(stage.addresses) as waiter, client.lock("a") as holder:
         asked: list[object] = []
+        looked = asyncio.Event()
         attempt = waiter._connection.attempt
 
         async def look_on(endpoint: str, method: Any, request: Any, timeout_s: float) -> Any:
             asked.append(method)
+            if method is calls.RANGE:
+                looked.set()
             return await attempt(endpoint, method, request, timeout_s)
 
         waiter._connection.attempt = look_on  # type: ignore[method-assign]  # looks on
         lock = waiter.lock("a", ttl=0.5)
         waiting = asyncio.create_task(lock.acquire())
-        await wait_count(client, "/locks/a/", 2)
-        await asyncio.sleep(0.1)
+        await asyncio.wait_for(looked.wait(), WAIT_S)
         before = len(asked)
         # Longer than its TTL: only keep-alives go out, over their stream.
         await asyncio.sleep(0.7)
