@@ -12,6 +12,8 @@ from tests.unit.client.turnstile import WAIT_S, keys_of, wait_count
 async def test_so_many_hold_it_at_once_and_no_more(client: aio.Client) -> None:
     inside = most = 0
     fences: list[int] = []
+    # Nobody leaves before so many are inside.
+    together = asyncio.Barrier(3)
 
     async def contend() -> None:
         nonlocal inside, most
@@ -19,10 +21,12 @@ async def test_so_many_hold_it_at_once_and_no_more(client: aio.Client) -> None:
             inside += 1
             most = max(most, inside)
             fences.append(permit.fence)
+            await together.wait()
             await permit.guarded_put("/x")
             inside -= 1
 
-    await asyncio.gather(*(contend() for _ in range(30)))
+    async with asyncio.timeout(WAIT_S):
+        await asyncio.gather(*(contend() for _ in range(30)))
     assert most == 3 and len(set(fences)) == 30
     assert await keys_of(client, "/semaphores/") == []
 
