@@ -70,7 +70,7 @@ class ServiceView:
     @property
     def stale(self) -> bool:
         """Whether no node tells of changes now: `instances()` is what was known last."""
-        return not self._watch.connected
+        return not self._watch.served
 
     def balancer(
         self,

@@ -49,11 +49,6 @@ class Watch:
         return None if stream is None else stream.endpoint
 
     @property
-    def connected(self) -> bool:
-        """Whether a node serves the watch now, as far as this program knows."""
-        return self._stream is not None and self._cursor.created
-
-    @property
     def next_revision(self) -> int:
         """The first revision that was not received in full yet; 0 before the watch stands."""
         return self._cursor.next_revision

@@ -12,6 +12,7 @@ from coordinator_client import EventBatch, KeyValue, PutResult, RangeResult, Txn
 from coordinator_client.cli import arguments, output
 from coordinator_client.cli.options import EXIT_NOT_FOUND, complain, options, shared_options
 from coordinator_client.cli.transaction import TransactionError, parse
+from coordinator_client.cli.waiting import closing_on_interrupt
 from coordinator_client.operations import Nested
 
 KV_COLUMNS = ("key", "value", "revision", "version", "session")
@@ -171,6 +172,7 @@ def watch(
         client.watch(
             key, prefix=prefix, start_revision=revision, snapshot=snapshot, prev=prev
         ) as batches,
+        closing_on_interrupt(client.close),
     ):
         for batch in batches:
             show_batch(batch)

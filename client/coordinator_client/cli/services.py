@@ -11,7 +11,7 @@ from coordinator_client.cli import arguments, output
 from coordinator_client.cli.child import Child
 from coordinator_client.cli.keys import fail_not_found
 from coordinator_client.cli.options import options, shared_options
-from coordinator_client.cli.waiting import wait_for_end
+from coordinator_client.cli.waiting import closing_on_interrupt, wait_for_end
 from coordinator_client.errors import InvalidArgument
 from coordinator_client.instances import ROOT
 from coordinator_client.views import ServiceTable
@@ -109,10 +109,11 @@ def services(name: str | None, watch: bool, count: int | None) -> None:
         raise click.UsageError("--count needs --watch")
     with options().connect() as client:
         if watch:
-            for number, change in enumerate(follow(client, name), 1):
-                show_change(change)
-                if number == count:
-                    return
+            with closing_on_interrupt(client.close):
+                for number, change in enumerate(follow(client, name), 1):
+                    show_change(change)
+                    if number == count:
+                        return
         elif name is None:
             list_services(client)
         else:
