@@ -56,6 +56,7 @@ from coordinator_client.errors import (
     SessionNotFound,
     Unavailable,
 )
+from coordinator_client.grpc_channels.blocking_channel import grpc_channel
 from coordinator_client.instances import Instance, InstanceState
 from coordinator_client.items import QueueItem
 from coordinator_client.model import (
@@ -160,4 +161,5 @@ __all__ = [
     "Weighted",
     "ZoneFirst",
     "connect",
+    "grpc_channel",
 ]

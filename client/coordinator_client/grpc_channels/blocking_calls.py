@@ -1,0 +1,187 @@
+"""The four kinds of calls in the blocking face: each picks an instance, and is then one of grpcio's own calls."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from coordinator_client.grpc_channels.call_options import CallOptions
+from coordinator_client.grpc_channels.failed_call import FailedCall
+from coordinator_client.grpc_channels.outcomes import never_left, verdict
+from coordinator_client.grpc_channels.subchannels import Pick
+
+if TYPE_CHECKING:
+    from coordinator_client.grpc_channels.blocking_channel import BalancedChannel
+
+__all__ = ["StreamStream", "StreamUnary", "UnaryStream", "UnaryUnary"]
+
+
+class _Calls:
+    """What the four have in common."""
+
+    KIND = ""
+
+    def __init__(
+        self, channel: BalancedChannel, path: str, serializer: Any, deserializer: Any
+    ) -> None:
+        self._channel = channel
+        self._path = path
+        self._serializer = serializer
+        self._deserializer = deserializer
+
+    def _pick(self, options: CallOptions) -> tuple[Pick, Any]:
+        """Returns a pick, and the multi-callable of its sub-channel."""
+        key = options.key(self._channel.hash_key)
+        pick = self._channel.obtain(key, options.deadline_s, options.wait_for_ready)
+        invocations = pick.subchannel.invocations
+        invocation = invocations.get(self)
+        if invocation is None:
+            try:
+                make = getattr(pick.subchannel.channel, self.KIND)
+                invocation = invocations[self] = make(
+                    self._path, self._serializer, self._deserializer
+                )
+            except BaseException:
+                self._channel.finish(pick, None)
+                raise
+        return pick, invocation
+
+    def _complete(self, invoke: Callable[[Any], Any], options: CallOptions, again: bool) -> Any:
+        """Makes a call to its end. `again`: it may go to another instance if it never left."""
+        while True:
+            pick, invocation = self._pick(options)
+            ok: bool | None = None
+            try:
+                result = invoke(invocation)
+                ok = True
+                return result
+            except grpc.RpcError as error:
+                code, details = error.code(), error.details()
+                ok = verdict(code, details)
+                unsent = again and never_left(code, details, pick.subchannel.target)
+                if not (unsent and self._channel.is_lost(pick)):
+                    raise
+            finally:
+                self._channel.finish(pick, ok)
+
+    def _begin(self, invoke: Callable[[Any], Any], options: CallOptions) -> Any:
+        """Begins a call, and returns it."""
+        try:
+            pick, invocation = self._pick(options)
+        except FailedCall as failure:
+            return failure
+        try:
+            call = invoke(invocation)
+        except BaseException:
+            self._channel.finish(pick, None)
+            raise
+        # A call that its program forgets must end, so nothing here may remember it.
+        report = partial(self._report, pick, weakref.ref(call))
+        if not call.add_callback(report):
+            report()
+        return call
+
+    def _report(self, pick: Pick, reference: Callable[[], Any]) -> None:
+        call = reference()
+        code = None if call is None else call.code()
+        self._channel.finish(pick, verdict(code, None if call is None else call.details()))
+
+
+class _UnaryResponse(_Calls):
+    """Calls with one response: three ways to make them."""
+
+    AGAIN = False
+    """Whether the request is still at hand when a call has failed."""
+
+    def __call__(
+        self,
+        request: Any,
+        timeout: float | None = None,
+        metadata: Any = None,
+        credentials: grpc.CallCredentials | None = None,
+        wait_for_ready: bool | None = None,
+        compression: grpc.Compression | None = None,
+    ) -> Any:
+        """Returns the response; see grpc."""
+        options = CallOptions(timeout, metadata, credentials, wait_for_ready, compression)
+        return self._complete(
+            lambda invocation: invocation(request, **options.arguments()), options, self.AGAIN
+        )
+
+    def with_call(
+        self,
+        request: Any,
+        timeout: float | None = None,
+        metadata: Any = None,
+        credentials: grpc.CallCredentials | None = None,
+        wait_for_ready: bool | None = None,
+        compression: grpc.Compression | None = None,
+    ) -> Any:
+        """Returns the response and the call; see grpc."""
+        options = CallOptions(timeout, metadata, credentials, wait_for_ready, compression)
+        return self._complete(
+            lambda invocation: invocation.with_call(request, **options.arguments()),
+            options,
+            self.AGAIN,
+        )
+
+    def future(
+        self,
+        request: Any,
+        timeout: float | None = None,
+        metadata: Any = None,
+        credentials: grpc.CallCredentials | None = None,
+        wait_for_ready: bool | None = None,
+        compression: grpc.Compression | None = None,
+    ) -> Any:
+        """Returns a future of the response; see grpc. Waits here if it has to wait for an instance."""
+        options = CallOptions(timeout, metadata, credentials, wait_for_ready, compression)
+        return self._begin(
+            lambda invocation: invocation.future(request, **options.arguments()), options
+        )
+
+
+class _StreamResponse(_Calls):
+    """Calls with a stream of responses."""
+
+    def __call__(
+        self,
+        request: Any,
+        timeout: float | None = None,
+        metadata: Any = None,
+        credentials: grpc.CallCredentials | None = None,
+        wait_for_ready: bool | None = None,
+        compression: grpc.Compression | None = None,
+    ) -> Any:
+        """Returns an iterator over the responses; see grpc. Waits here if it has to wait for an instance."""
+        options = CallOptions(timeout, metadata, credentials, wait_for_ready, compression)
+        return self._begin(lambda invocation: invocation(request, **options.arguments()), options)
+
+
+class UnaryUnary(_UnaryResponse, grpc.UnaryUnaryMultiCallable):  # type: ignore[type-arg]  # generic in its stub only
+    """One request, one response."""
+
+    KIND = "unary_unary"
+    AGAIN = True
+
+
+class UnaryStream(_StreamResponse, grpc.UnaryStreamMultiCallable):  # type: ignore[type-arg]  # generic in its stub only
+    """One request, a stream of responses."""
+
+    KIND = "unary_stream"
+
+
+class StreamUnary(_UnaryResponse, grpc.StreamUnaryMultiCallable):  # type: ignore[type-arg]  # generic in its stub only
+    """A stream of requests, one response."""
+
+    KIND = "stream_unary"
+
+
+class StreamStream(_StreamResponse, grpc.StreamStreamMultiCallable):  # type: ignore[type-arg]  # generic in its stub only
+    """Streams both ways."""
+
+    KIND = "stream_stream"

@@ -1,0 +1,210 @@
+"""Real servers of a small service, and views that show what a test says."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import AsyncIterator, Iterator
+from concurrent import futures
+from dataclasses import replace
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from coordinator_client import Instance, InstanceState
+
+SERVICE = "echo"
+WAIT_S = 10.0
+
+
+def instance(id: str, port: int, status: str = "passing", **fields: Any) -> Instance:
+    return Instance(SERVICE, id, "127.0.0.1", port, state=InstanceState(status), **fields)
+
+
+def as_status(before: Instance, status: str) -> Instance:
+    return replace(before, state=InstanceState(status))
+
+
+class View:
+    """A view for the blocking face."""
+
+    service = SERVICE
+
+    def __init__(self, *instances: Instance) -> None:
+        self._instances = instances
+        self._news: queue.SimpleQueue[bool] = queue.SimpleQueue()
+
+    def instances(self) -> tuple[Instance, ...]:
+        return self._instances
+
+    def show(self, *instances: Instance) -> None:
+        self._instances = instances
+        self._news.put(True)
+
+    def changes(self) -> View:
+        return self
+
+    def __iter__(self) -> Iterator[bool]:
+        while self._news.get():
+            yield True
+
+    def close(self) -> None:
+        self._news.put(False)
+
+
+class AioView:
+    """A view for the asyncio face."""
+
+    service = SERVICE
+
+    def __init__(self, *instances: Instance) -> None:
+        self._instances = instances
+        self._news: asyncio.Queue[bool] = asyncio.Queue()
+
+    def instances(self) -> tuple[Instance, ...]:
+        return self._instances
+
+    def show(self, *instances: Instance) -> None:
+        self._instances = instances
+        self._news.put_nowait(True)
+
+    def changes(self) -> AioView:
+        return self
+
+    async def __aiter__(self) -> AsyncIterator[bool]:
+        while await self._news.get():
+            yield True
+
+    async def close(self) -> None:
+        self._news.put_nowait(False)
+
+
+def failure_in(request: bytes) -> grpc.StatusCode | None:
+    """The status that a request such as `fail INTERNAL` asks for."""
+    word, _, code = request.decode().partition(" ")
+    return grpc.StatusCode[code] if word == "fail" else None
+
+
+class Echo:
+    """A server with one method of each kind, that answers with its name; also counts the calls of each."""
+
+    def __init__(self, name: str, port: int = 0) -> None:
+        self.name = name.encode()
+        self.calls = 0
+        self.holding = threading.Semaphore(0)
+        """Released by each call that is held."""
+        self.go_on = threading.Event()
+        self.metadata: dict[str, Any] = {}
+        self._server = grpc.server(futures.ThreadPoolExecutor(8))
+        self._server.add_generic_rpc_handlers(
+            [
+                grpc.method_handlers_generic_handler(
+                    SERVICE,
+                    {
+                        "Say": grpc.unary_unary_rpc_method_handler(self._say),
+                        "Count": grpc.unary_stream_rpc_method_handler(self._count),
+                        "Join": grpc.stream_unary_rpc_method_handler(self._join),
+                        "Chat": grpc.stream_stream_rpc_method_handler(self._chat),
+                    },
+                )
+            ]
+        )
+        self.port = self._server.add_insecure_port(f"127.0.0.1:{port}")
+        self._server.start()
+
+    def stop(self) -> None:
+        self.go_on.set()
+        self._server.stop(0).wait()
+
+    def _begin(self, context: Any) -> None:
+        self.calls += 1
+        self.metadata = {item.key: item.value for item in context.invocation_metadata()}
+
+    def _say(self, request: bytes, context: Any) -> bytes:
+        self._begin(context)
+        if request == b"hold":
+            self.holding.release()
+            assert self.go_on.wait(WAIT_S)
+        code = failure_in(request)
+        if code is not None:
+            context.abort(code, "as you wished")
+        return self.name
+
+    def _count(self, request: bytes, context: Any) -> Iterator[bytes]:
+        self._begin(context)
+        for number in range(int(request)):
+            yield self.name + str(number).encode()
+
+    def _join(self, requests: Iterator[bytes], context: Any) -> bytes:
+        self._begin(context)
+        return self.name + b"".join(requests)
+
+    def _chat(self, requests: Iterator[bytes], context: Any) -> Iterator[bytes]:
+        self._begin(context)
+        for request in requests:
+            yield self.name + request
+
+
+class AioEcho:
+    """The same on grpc.aio."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name.encode()
+        self.calls = 0
+        self.holding = asyncio.Semaphore(0)
+        self.go_on = asyncio.Event()
+        self.metadata: dict[str, Any] = {}
+        self.port = 0
+
+    async def start(self) -> AioEcho:
+        self._server = grpc.aio.server()
+        self._server.add_generic_rpc_handlers(
+            [
+                grpc.method_handlers_generic_handler(
+                    SERVICE,
+                    {
+                        "Say": grpc.unary_unary_rpc_method_handler(self._say),
+                        "Count": grpc.unary_stream_rpc_method_handler(self._count),
+                        "Join": grpc.stream_unary_rpc_method_handler(self._join),
+                        "Chat": grpc.stream_stream_rpc_method_handler(self._chat),
+                    },
+                )
+            ]
+        )
+        self.port = self._server.add_insecure_port("127.0.0.1:0")
+        await self._server.start()
+        return self
+
+    async def stop(self) -> None:
+        self.go_on.set()
+        await self._server.stop(0)
+
+    def _begin(self, context: Any) -> None:
+        self.calls += 1
+        self.metadata = dict(context.invocation_metadata())
+
+    async def _say(self, request: bytes, context: Any) -> bytes:
+        self._begin(context)
+        if request == b"hold":
+            self.holding.release()
+            await asyncio.wait_for(self.go_on.wait(), WAIT_S)
+        code = failure_in(request)
+        if code is not None:
+            await context.abort(code, "as you wished")
+        return self.name
+
+    async def _count(self, request: bytes, context: Any) -> AsyncIterator[bytes]:
+        self._begin(context)
+        for number in range(int(request)):
+            yield self.name + str(number).encode()
+
+    async def _join(self, requests: AsyncIterator[bytes], context: Any) -> bytes:
+        self._begin(context)
+        return self.name + b"".join([request async for request in requests])
+
+    async def _chat(self, requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
+        self._begin(context)
+        async for request in requests:
+            yield self.name + request
