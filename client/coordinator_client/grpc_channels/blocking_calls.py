@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import grpc
 
@@ -24,6 +24,8 @@ class _Calls:
     """What the four have in common."""
 
     KIND = ""
+    AGAIN = False
+    """Whether the request is still at hand when a call has failed."""
 
     def __init__(
         self, channel: BalancedChannel, path: str, serializer: Any, deserializer: Any
@@ -50,8 +52,8 @@ class _Calls:
                 raise
         return pick, invocation
 
-    def _complete(self, invoke: Callable[[Any], Any], options: CallOptions, again: bool) -> Any:
-        """Makes a call to its end. `again`: it may go to another instance if it never left."""
+    def _complete(self, invoke: Callable[[Any], Any], options: CallOptions) -> Any:
+        """Makes a call to its end."""
         while True:
             pick, invocation = self._pick(options)
             ok: bool | None = None
@@ -60,20 +62,18 @@ class _Calls:
                 ok = True
                 return result
             except grpc.RpcError as error:
-                code, details = error.code(), error.details()
-                ok = verdict(code, details)
-                unsent = again and never_left(code, details, pick.subchannel.target)
-                if not (unsent and self._channel.is_lost(pick)):
+                ok = verdict(error.code(), error.details())
+                if not (self.AGAIN and self.is_unsent(error, pick)):
                     raise
             finally:
                 self._channel.finish(pick, ok)
 
-    def _begin(self, invoke: Callable[[Any], Any], options: CallOptions) -> Any:
-        """Begins a call, and returns it."""
+    def _begin(self, invoke: Callable[[Any], Any], options: CallOptions) -> tuple[Any, Pick | None]:
+        """Begins a call, and returns it and whom it was given to."""
         try:
             pick, invocation = self._pick(options)
         except FailedCall as failure:
-            return failure
+            return failure, None
         try:
             call = invoke(invocation)
         except BaseException:
@@ -83,7 +83,13 @@ class _Calls:
         report = partial(self._report, pick, weakref.ref(call))
         if not call.add_callback(report):
             report()
-        return call
+        return call, pick
+
+    def is_unsent(self, error: grpc.RpcError, pick: Pick) -> bool:
+        """Whether a call that failed never left, so that another instance may get it."""
+        return never_left(
+            error.code(), error.details(), pick.subchannel.target
+        ) and self._channel.is_lost(pick)
 
     def _report(self, pick: Pick, reference: Callable[[], Any]) -> None:
         call = reference()
@@ -93,9 +99,6 @@ class _Calls:
 
 class _UnaryResponse(_Calls):
     """Calls with one response: three ways to make them."""
-
-    AGAIN = False
-    """Whether the request is still at hand when a call has failed."""
 
     def __call__(
         self,
@@ -109,7 +112,7 @@ class _UnaryResponse(_Calls):
         """Returns the response; see grpc."""
         options = CallOptions(timeout, metadata, credentials, wait_for_ready, compression)
         return self._complete(
-            lambda invocation: invocation(request, **options.arguments()), options, self.AGAIN
+            lambda invocation: invocation(request, **options.arguments()), options
         )
 
     def with_call(
@@ -126,7 +129,6 @@ class _UnaryResponse(_Calls):
         return self._complete(
             lambda invocation: invocation.with_call(request, **options.arguments()),
             options,
-            self.AGAIN,
         )
 
     def future(
@@ -142,7 +144,7 @@ class _UnaryResponse(_Calls):
         options = CallOptions(timeout, metadata, credentials, wait_for_ready, compression)
         return self._begin(
             lambda invocation: invocation.future(request, **options.arguments()), options
-        )
+        )[0]
 
 
 class _StreamResponse(_Calls):
@@ -159,7 +161,46 @@ class _StreamResponse(_Calls):
     ) -> Any:
         """Returns an iterator over the responses; see grpc. Waits here if it has to wait for an instance."""
         options = CallOptions(timeout, metadata, credentials, wait_for_ready, compression)
-        return self._begin(lambda invocation: invocation(request, **options.arguments()), options)
+
+        def begin() -> tuple[Any, Pick | None]:
+            return self._begin(
+                lambda invocation: invocation(request, **options.arguments()), options
+            )
+
+        return _UnsentStream(self, begin) if self.AGAIN else begin()[0]
+
+
+class _UnsentStream:
+    """A stream of responses; until the first one came, it may begin again at another instance.
+
+    All but the iteration is up to the call of grpcio that it stands for.
+    """
+
+    def __init__(self, calls: _Calls, begin: Callable[[], tuple[Any, Pick | None]]) -> None:
+        self._calls = calls
+        self._begin = begin
+        self._call, self._pick = begin()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._call, name)
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Any:
+        while True:
+            try:
+                response = next(self._call)
+            except grpc.RpcError as error:
+                if self._pick is None or not self._calls.is_unsent(error, self._pick):
+                    raise
+                self._call, self._pick = self._begin()
+            else:
+                self._pick = None
+                return response
+
+
+grpc.Call.register(_UnsentStream)
 
 
 class UnaryUnary(_UnaryResponse, grpc.UnaryUnaryMultiCallable):  # type: ignore[type-arg]  # generic in its stub only
@@ -173,6 +214,7 @@ class UnaryStream(_StreamResponse, grpc.UnaryStreamMultiCallable):  # type: igno
     """One request, a stream of responses."""
 
     KIND = "unary_stream"
+    AGAIN = True
 
 
 class StreamUnary(_UnaryResponse, grpc.StreamUnaryMultiCallable):  # type: ignore[type-arg]  # generic in its stub only

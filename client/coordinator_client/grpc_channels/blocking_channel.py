@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -23,7 +24,9 @@ from coordinator_client.grpc_channels.view import View
 
 __all__ = ["BalancedChannel", "grpc_channel"]
 
-LOOK_S = 0.3
+_log = logging.getLogger("coordinator_client")
+
+LOOK_S = 0.25
 """grpcio's thread that watches a channel looks five times a second whether it is still wanted, and fails with a
 traceback if the channel is closed before it has. So this is how long a channel stays open after it was let go.
 """
@@ -221,7 +224,10 @@ class BalancedChannel(Channel):
                     state = grpc.ChannelConnectivity.SHUTDOWN if self._closed else self._table.state
                 if told != [state]:
                     told[:] = [state]
-                    callback(state)
+                    try:
+                        callback(state)
+                    except Exception:
+                        _log.exception("a subscriber to the state of a channel failed")
 
     def unary_unary(
         self,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import grpc
 
@@ -40,7 +41,7 @@ class Subchannel:
         """Gets no more calls."""
         self.channel: Any = None
         """The real channel, a grpc.Channel or a grpc.aio.Channel."""
-        self.invocations: dict[object, Any] = {}
+        self.invocations: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
         """Its multi-callables, by the multi-callable of the program that they serve."""
 
     @property

@@ -5,18 +5,23 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent import futures
 from dataclasses import replace
 from typing import Any
 
 import grpc
 import grpc.aio
+import pytest
 
 from coordinator_client import Instance, InstanceState
+from tests.cluster.harness import wait_until
 
 SERVICE = "echo"
 WAIT_S = 10.0
+SAY = f"/{SERVICE}/Say"
+Open = Callable[..., Any]
+"""Opens a channel that is closed after the test."""
 
 
 def instance(id: str, port: int, status: str = "passing", **fields: Any) -> Instance:
@@ -27,6 +32,20 @@ def as_status(before: Instance, status: str) -> Instance:
     return replace(before, state=InstanceState(status))
 
 
+class Changes:
+    """One reader of a view."""
+
+    def __init__(self) -> None:
+        self.news: queue.SimpleQueue[bool] = queue.SimpleQueue()
+
+    def __iter__(self) -> Iterator[bool]:
+        while self.news.get():
+            yield True
+
+    def close(self) -> None:
+        self.news.put(False)
+
+
 class View:
     """A view for the blocking face."""
 
@@ -34,24 +53,33 @@ class View:
 
     def __init__(self, *instances: Instance) -> None:
         self._instances = instances
-        self._news: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self._readers: list[Changes] = []
 
     def instances(self) -> tuple[Instance, ...]:
         return self._instances
 
     def show(self, *instances: Instance) -> None:
         self._instances = instances
-        self._news.put(True)
+        for reader in self._readers:
+            reader.news.put(True)
 
-    def changes(self) -> View:
-        return self
+    def changes(self) -> Changes:
+        self._readers.append(Changes())
+        return self._readers[-1]
 
-    def __iter__(self) -> Iterator[bool]:
-        while self._news.get():
+
+class AioChanges:
+    """One reader of a view."""
+
+    def __init__(self) -> None:
+        self.news: asyncio.Queue[bool] = asyncio.Queue()
+
+    async def __aiter__(self) -> AsyncIterator[bool]:
+        while await self.news.get():
             yield True
 
-    def close(self) -> None:
-        self._news.put(False)
+    async def close(self) -> None:
+        self.news.put_nowait(False)
 
 
 class AioView:
@@ -61,24 +89,19 @@ class AioView:
 
     def __init__(self, *instances: Instance) -> None:
         self._instances = instances
-        self._news: asyncio.Queue[bool] = asyncio.Queue()
+        self._readers: list[AioChanges] = []
 
     def instances(self) -> tuple[Instance, ...]:
         return self._instances
 
     def show(self, *instances: Instance) -> None:
         self._instances = instances
-        self._news.put_nowait(True)
+        for reader in self._readers:
+            reader.news.put_nowait(True)
 
-    def changes(self) -> AioView:
-        return self
-
-    async def __aiter__(self) -> AsyncIterator[bool]:
-        while await self._news.get():
-            yield True
-
-    async def close(self) -> None:
-        self._news.put_nowait(False)
+    def changes(self) -> AioChanges:
+        self._readers.append(AioChanges())
+        return self._readers[-1]
 
 
 def failure_in(request: bytes) -> grpc.StatusCode | None:
@@ -130,6 +153,12 @@ class Echo:
         code = failure_in(request)
         if code is not None:
             context.abort(code, "as you wished")
+        if request == b"refused":
+            # As if it had not been sent: even the port is this one.
+            context.abort(
+                grpc.StatusCode.UNAVAILABLE,
+                f"failed to connect to all addresses; last error: ipv4:127.0.0.1:{self.port}: no",
+            )
         return self.name
 
     def _count(self, request: bytes, context: Any) -> Iterator[bytes]:
@@ -208,3 +237,45 @@ class AioEcho:
         self._begin(context)
         async for request in requests:
             yield self.name + request
+
+
+def wait_ready(channel: grpc.Channel, count: int) -> None:
+    """Waits until calls reach so many servers."""
+    say: Any = channel.unary_unary(SAY)
+    wait_until(
+        lambda: len({say(b"", wait_for_ready=True, timeout=WAIT_S) for _ in range(6)}) == count,
+        WAIT_S,
+        lambda: f"not {count} servers",
+    )
+
+
+def failure_of(call: Callable[[], object]) -> Any:
+    with pytest.raises(grpc.RpcError) as raised:
+        call()
+    return raised.value
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(WAIT_S):
+        while not await condition():
+            await asyncio.sleep(0.01)
+
+
+async def aio_wait_ready(channel: Any, count: int) -> None:
+    """Waits until calls reach so many servers."""
+    say = channel.unary_unary(SAY)
+
+    async def reached() -> bool:
+        return len({await say(b"", wait_for_ready=True) for _ in range(6)}) == count
+
+    await until(reached)
+
+
+async def aio_failure_of(call: Awaitable[object]) -> grpc.aio.AioRpcError:
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await call
+    return raised.value
+
+
+async def responses(call: Any) -> bytes:
+    return b"".join([response async for response in call])

@@ -27,7 +27,5 @@ def test_a_call_does_not_wait_for_the_instance_that_it_got() -> None:
         ([("other", "me")], "user", b""),
     ],
 )
-def test_the_key_is_a_metadata_entry(
-    metadata: object, name: str | None, key: str | bytes
-) -> None:
+def test_the_key_is_a_metadata_entry(metadata: object, name: str | None, key: str | bytes) -> None:
     assert CallOptions(None, metadata, None, None, None).key(name) == key

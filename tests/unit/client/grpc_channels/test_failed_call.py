@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import grpc
 import pytest
 
@@ -10,7 +12,9 @@ from coordinator_client.grpc_channels.failed_call import FailedCall
 
 def test_it_is_an_error_a_call_a_future_and_a_stream() -> None:
     failed = FailedCall(grpc.StatusCode.UNAVAILABLE, "nobody there")
-    assert isinstance(failed, grpc.RpcError | grpc.Call | grpc.Future)
+    assert isinstance(failed, grpc.RpcError)
+    assert isinstance(failed, grpc.Call)
+    assert isinstance(failed, grpc.Future)
     assert (failed.code(), failed.details()) == (grpc.StatusCode.UNAVAILABLE, "nobody there")
     assert str(failed) == failed.debug_error_string() == "UNAVAILABLE: nobody there"
     assert (failed.initial_metadata(), failed.trailing_metadata()) == ((), ())
@@ -19,7 +23,8 @@ def test_it_is_an_error_a_call_a_future_and_a_stream() -> None:
     assert not failed.add_callback(lambda: None)
     assert failed.exception() is failed
     assert failed.time_remaining() == 0
-    for use in (failed.result, lambda: next(iter(failed))):
+    uses: list[Callable[[], object]] = [failed.result, lambda: next(iter(failed))]
+    for use in uses:
         with pytest.raises(FailedCall) as raised:
             use()
         assert raised.value is failed

@@ -11,7 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coordinator_client import ConsistentHash, Ejection, Instance
-from coordinator_client.grpc_channels.subchannels import SubchannelTable, target_of
+from coordinator_client.grpc_channels.subchannels import (
+    Pick,
+    Subchannel,
+    SubchannelTable,
+    target_of,
+)
 from tests.unit.client.grpc_channels.echoes import as_status, instance
 
 State = grpc.ChannelConnectivity
@@ -168,7 +173,9 @@ def test_whatever_happens_calls_go_to_what_is_connected_and_each_is_closed_once(
     steps: list[Iterable[int] | tuple[int, State] | bool],
 ) -> None:
     table = SubchannelTable("echo")
-    picks, retired_now, closable = [], set(), set()
+    picks: list[Pick] = []
+    retired_now: set[Subchannel] = set()
+    closable: set[Subchannel] = set()
     for step in steps:
         if isinstance(step, frozenset):
             _, retired = table.update(tuple(instance(str(i), i + 1) for i in sorted(step)))

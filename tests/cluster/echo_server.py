@@ -1,0 +1,43 @@
+"""A gRPC server that registers: `python echo_server.py ID ENDPOINTS`. Drains, and ends, when its input ends."""
+
+from __future__ import annotations
+
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import grpc
+
+import coordinator_client
+
+SERVICE = "echo"
+SAY = f"/{SERVICE}/Say"
+WORK_S = 0.01
+DRAIN_S = 1.0
+
+
+def main() -> None:
+    id, endpoints = sys.argv[1:]
+
+    def say(request: bytes, context: Any) -> bytes:
+        # So that there are calls in flight whenever something happens.
+        time.sleep(WORK_S)
+        return id.encode()
+
+    server = grpc.server(ThreadPoolExecutor(16))
+    methods: dict[str, Any] = {"Say": grpc.unary_unary_rpc_method_handler(say)}
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(SERVICE, methods)])
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    with (
+        coordinator_client.connect(endpoints) as client,
+        client.register(SERVICE, "127.0.0.1", port, id=id, ttl=5, drain=DRAIN_S),
+    ):
+        print("registered", flush=True)
+        sys.stdin.read()
+    server.stop(DRAIN_S).wait()
+
+
+if __name__ == "__main__":
+    main()

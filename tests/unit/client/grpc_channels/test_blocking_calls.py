@@ -1,0 +1,142 @@
+"""Calls of all kinds on the blocking channel, and what becomes of those that fail."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from coordinator_client import Ejection
+from tests.cluster.harness import wait_until
+from tests.unit.client.grpc_channels.echoes import (
+    SAY,
+    SERVICE,
+    WAIT_S,
+    Echo,
+    Open,
+    View,
+    failure_of,
+    wait_ready,
+)
+
+
+def test_all_kinds_of_calls(view: View, servers: list[Echo], open_channel: Open) -> None:
+    channel = open_channel(view)
+    wait_ready(channel, 2)
+    say: Any = channel.unary_unary(
+        SAY, request_serializer=str.encode, response_deserializer=bytes.decode
+    )
+    assert {say("x") for _ in range(4)} == {"a", "b"}
+    response, call = say.with_call("x", timeout=WAIT_S, metadata=(("user", "me"),))
+    assert call.code() is grpc.StatusCode.OK
+    served = next(server for server in servers if server.name.decode() == response)
+    assert served.metadata["user"] == "me"
+    assert {say.future("x", compression=grpc.Compression.Gzip).result() for _ in range(4)} == {
+        "a",
+        "b",
+    }
+    count = channel.unary_stream(f"/{SERVICE}/Count")
+    stream: Any = count(b"3")
+    assert len(list(stream)) == 3
+    assert stream.code() is grpc.StatusCode.OK
+    assert isinstance(stream, grpc.Call)
+    assert {b"".join(count(b"3")) for _ in range(4)} == {b"a0a1a2", b"b0b1b2"}
+    join = channel.stream_unary(f"/{SERVICE}/Join")
+    assert {join(iter([b"x", b"y"])) for _ in range(4)} == {b"axy", b"bxy"}
+    assert join.with_call(iter([b"x"]))[1].code() is grpc.StatusCode.OK
+    assert join.future(iter([b"x"])).result() in (b"ax", b"bx")
+    chat = channel.stream_stream(f"/{SERVICE}/Chat")
+    assert {b"".join(chat(iter([b"1", b"2"]))) for _ in range(4)} == {b"a1a2", b"b1b2"}
+
+
+def test_a_call_at_once_waits_for_the_connection(view: View, open_channel: Open) -> None:
+    assert open_channel(view).unary_unary(SAY)(b"") in (b"a", b"b")
+    assert b"".join(open_channel(view).unary_stream(f"/{SERVICE}/Count")(b"1")) in (b"a0", b"b0")
+
+
+def test_a_server_that_stops_costs_no_call_that_was_not_in_flight(
+    view: View, servers: list[Echo], open_channel: Open
+) -> None:
+    channel = open_channel(view)
+    wait_ready(channel, 2)
+    say = channel.unary_unary(SAY)
+    servers[0].stop()
+    # The view still shows it.
+    assert [say(b"", timeout=WAIT_S) for _ in range(50)] == [b"b"] * 50
+    count = channel.unary_stream(f"/{SERVICE}/Count")
+    assert [b"".join(count(b"1")) for _ in range(10)] == [b"b0"] * 10
+    servers.append(Echo("c", port=servers[0].port))
+    wait_ready(channel, 2)
+
+
+def test_streams_tell_how_they_ended_too(
+    view: View, servers: list[Echo], open_channel: Open
+) -> None:
+    channel = open_channel(view, ejection=Ejection(failures=1, pause_s=60))
+    wait_ready(channel, 2)
+    say = channel.unary_unary(SAY)
+    count = channel.unary_stream(f"/{SERVICE}/Count")
+    # What is no number makes the method raise, which is UNKNOWN.
+    assert failure_of(lambda: list(count(b"many"))).code() is grpc.StatusCode.UNKNOWN
+    wait_until(
+        lambda: len({say(b"") for _ in range(6)}) == 1, WAIT_S, lambda: "nobody was left alone"
+    )
+
+
+def test_a_stream_that_is_forgotten_ends(view: View, open_channel: Open) -> None:
+    channel = open_channel(view)
+    wait_ready(channel, 2)
+    endless = threading.Event()
+
+    def requests() -> Iterator[bytes]:
+        yield b"x"
+        endless.wait(WAIT_S)
+
+    chat = channel.stream_stream(f"/{SERVICE}/Chat")(requests())
+    next(chat)
+    assert sum(each.outstanding for each in channel._watchers) == 1
+    del chat
+    wait_until(
+        lambda: not any(each.outstanding for each in channel._watchers),
+        WAIT_S,
+        lambda: "still under way",
+    )
+    endless.set()
+
+
+def test_interceptors(view: View, open_channel: Open) -> None:
+    class Interceptor(grpc.UnaryUnaryClientInterceptor):
+        def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
+            return continuation(details, b"fail NOT_FOUND")
+
+    say: Any = grpc.intercept_channel(open_channel(view), Interceptor()).unary_unary(SAY)
+    for call in (lambda: say(b""), lambda: say.future(b"").result()):
+        assert failure_of(call).code() is grpc.StatusCode.NOT_FOUND
+
+
+def test_one_that_fails_is_left_alone(view: View, servers: list[Echo], open_channel: Open) -> None:
+    channel = open_channel(view, ejection=Ejection(failures=2, pause_s=60))
+    wait_ready(channel, 2)
+    say = channel.unary_unary(SAY)
+    for _ in range(4):
+        assert failure_of(lambda: say(b"fail NOT_FOUND")).code() is grpc.StatusCode.NOT_FOUND
+    assert {say(b"") for _ in range(4)} == {b"a", b"b"}, "an answer is no failure"
+    for _ in range(3):
+        failure_of(lambda: say(b"fail INTERNAL"))
+    assert len({say(b"") for _ in range(6)}) == 1
+
+
+def test_a_server_may_pass_on_that_its_own_call_never_left(
+    view: View, servers: list[Echo], open_channel: Open
+) -> None:
+    view.show(view.instances()[0])
+    channel = open_channel(view)
+    say = channel.unary_unary(SAY)
+    say(b"")
+    before = servers[0].calls
+    error = failure_of(lambda: say(b"refused"))
+    assert error.code() is grpc.StatusCode.UNAVAILABLE
+    assert servers[0].calls == before + 1, "it was called twice"
