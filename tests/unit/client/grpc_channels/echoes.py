@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from concurrent import futures
 from dataclasses import replace
 from typing import Any
@@ -15,6 +15,8 @@ import grpc.aio
 import pytest
 
 from coordinator_client import Instance, InstanceState
+from coordinator_client.balancing import Load
+from coordinator_client.grpc_channels.subchannels import Pick, Subchannel
 from tests.cluster.harness import wait_until
 
 SERVICE = "echo"
@@ -102,6 +104,41 @@ class AioView:
     def changes(self) -> AioChanges:
         self._readers.append(AioChanges())
         return self._readers[-1]
+
+
+class First:
+    """A policy: always the first one."""
+
+    def choose(self, among: Sequence[Instance], load: Load, key: bytes) -> Instance:
+        return among[0]
+
+
+class LateNews:
+    """Keeps from a channel how its connections stand, until it asks whether one is lost."""
+
+    def __init__(self, channel: Any) -> None:
+        self.asked = 0
+        self._held: list[tuple[Subchannel, grpc.ChannelConnectivity]] | None = None
+        self._note_state = channel._table.note_state
+        self._is_lost = channel.is_lost
+        channel._table.note_state = self._hear
+        channel.is_lost = self._ask
+
+    def hold(self) -> None:
+        self._held = []
+
+    def _hear(self, subchannel: Subchannel, state: grpc.ChannelConnectivity) -> None:
+        if self._held is None:
+            self._note_state(subchannel, state)
+        else:
+            self._held.append((subchannel, state))
+
+    def _ask(self, pick: Pick) -> Any:
+        self.asked += 1
+        held, self._held = self._held or [], None
+        for subchannel, state in held:
+            self._note_state(subchannel, state)
+        return self._is_lost(pick)
 
 
 def failure_in(request: bytes) -> grpc.StatusCode | None:

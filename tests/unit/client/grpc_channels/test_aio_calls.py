@@ -15,6 +15,8 @@ from tests.unit.client.grpc_channels.echoes import (
     WAIT_S,
     AioEcho,
     AioView,
+    First,
+    LateNews,
     Open,
     aio_failure_of,
     aio_wait_ready,
@@ -113,3 +115,29 @@ async def test_one_that_fails_is_left_alone(aio_view: AioView, open_aio_channel:
     for _ in range(3):
         await aio_failure_of(say(b"fail INTERNAL"))
     assert len({await say(b"") for _ in range(6)}) == 1
+
+
+@pytest.mark.parametrize("kind", ["unary", "stream"])
+async def test_a_call_that_never_left_goes_to_another_instance(
+    aio_view: AioView, aio_servers: list[AioEcho], open_aio_channel: Open, kind: str
+) -> None:
+    channel = open_aio_channel(aio_view, First())
+    news = LateNews(channel)
+
+    async def call() -> bytes:
+        if kind == "unary":
+            answer: bytes = await channel.unary_unary(SAY)(b"")
+            return answer
+        return await responses(channel.unary_stream(f"/{SERVICE}/Count")(b"1"))
+
+    async def connected() -> bool:
+        return all(
+            each.state is grpc.ChannelConnectivity.READY for each in channel._table.subchannels
+        )
+
+    await until(connected)
+    assert (await call()).startswith(b"a")
+    news.hold()
+    await aio_servers[0].stop()
+    assert (await call()).startswith(b"b")
+    assert news.asked == 1

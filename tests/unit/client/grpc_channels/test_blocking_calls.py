@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import grpc
 import grpc.aio
+import pytest
 
 from coordinator_client import Ejection
 from tests.cluster.harness import wait_until
@@ -16,6 +17,8 @@ from tests.unit.client.grpc_channels.echoes import (
     SERVICE,
     WAIT_S,
     Echo,
+    First,
+    LateNews,
     Open,
     View,
     failure_of,
@@ -140,3 +143,43 @@ def test_a_server_may_pass_on_that_its_own_call_never_left(
     error = failure_of(lambda: say(b"refused"))
     assert error.code() is grpc.StatusCode.UNAVAILABLE
     assert servers[0].calls == before + 1, "it was called twice"
+
+
+@pytest.mark.parametrize("kind", ["unary", "with_call", "stream"])
+def test_a_call_that_never_left_goes_to_another_instance(
+    view: View, servers: list[Echo], open_channel: Open, kind: str
+) -> None:
+    channel = open_channel(view, First())
+    news = LateNews(channel)
+    calls: dict[str, Callable[[], bytes]] = {
+        "unary": lambda: channel.unary_unary(SAY)(b""),
+        "with_call": lambda: channel.unary_unary(SAY).with_call(b"")[0],
+        "stream": lambda: b"".join(channel.unary_stream(f"/{SERVICE}/Count")(b"1")),
+    }
+    wait_until(
+        lambda: all(each.state is grpc.ChannelConnectivity.READY for each in channel._watchers),
+        WAIT_S,
+        lambda: "not connected",
+    )
+    assert calls[kind]().startswith(b"a")
+    news.hold()
+    servers[0].stop()
+    assert calls[kind]().startswith(b"b")
+    assert news.asked == 1
+
+
+def test_a_call_whose_requests_are_a_stream_fails(
+    view: View, servers: list[Echo], open_channel: Open
+) -> None:
+    channel = open_channel(view, First())
+    news = LateNews(channel)
+    wait_until(
+        lambda: all(each.state is grpc.ChannelConnectivity.READY for each in channel._watchers),
+        WAIT_S,
+        lambda: "not connected",
+    )
+    news.hold()
+    servers[0].stop()
+    error = failure_of(lambda: channel.stream_unary(f"/{SERVICE}/Join")(iter([b"x"])))
+    assert error.code() is grpc.StatusCode.UNAVAILABLE
+    assert news.asked == 0
