@@ -111,7 +111,7 @@ class BalancedChannel(Channel):
     ) -> Pick:
         """Gives a call to a connected instance; waits for one as a gRPC channel does. `finish` must follow.
 
-        Raises AioRpcError with UNAVAILABLE, or with DEADLINE_EXCEEDED.
+        Raises AioRpcError with UNAVAILABLE, DEADLINE_EXCEEDED, or CANCELLED if the channel is closed meanwhile.
         """
         while True:
             pick = self.obtain_now(key)
@@ -123,6 +123,8 @@ class BalancedChannel(Channel):
             remaining_s = None if deadline_s is None else deadline_s - time.monotonic()
             if not await self._change(remaining_s):
                 raise _failed(grpc.StatusCode.DEADLINE_EXCEEDED, f"{complaint}, and time ran out")
+            if self._closed:
+                raise _failed(grpc.StatusCode.CANCELLED, "Channel closed!")
 
     def finish(self, pick: Pick, ok: bool | None) -> None:
         """The call is over; see `Call.done` for `ok`."""

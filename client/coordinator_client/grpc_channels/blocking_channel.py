@@ -108,7 +108,8 @@ class BalancedChannel(Channel):
     ) -> Pick:
         """Gives a call to a connected instance; waits for one as a gRPC channel does. `finish` must follow.
 
-        Raises FailedCall with UNAVAILABLE, or with DEADLINE_EXCEEDED; ValueError after `close`.
+        Raises FailedCall with UNAVAILABLE, DEADLINE_EXCEEDED, or CANCELLED if the channel is closed meanwhile;
+        ValueError after `close`.
         """
         with self._changed:
             if self._closed:

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from coordinator_client import aio, grpc_channel
-from tests.cluster.harness import wait_until
 from tests.unit.client.grpc_channels.echoes import (
     WAIT_S,
     AioEcho,
@@ -20,6 +19,7 @@ from tests.unit.client.grpc_channels.echoes import (
     Open,
     View,
     instance,
+    wait_until,
 )
 
 

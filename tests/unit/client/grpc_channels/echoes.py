@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from concurrent import futures
 from dataclasses import replace
@@ -17,10 +18,11 @@ import pytest
 from coordinator_client import Instance, InstanceState
 from coordinator_client.balancing import Load
 from coordinator_client.grpc_channels.subchannels import Pick, Subchannel
-from tests.cluster.harness import wait_until
 
 SERVICE = "echo"
 WAIT_S = 10.0
+FLIPS = 200
+"""How often instances come and go in a long test."""
 SAY = f"/{SERVICE}/Say"
 Open = Callable[..., Any]
 """Opens a channel that is closed after the test."""
@@ -150,7 +152,9 @@ def failure_in(request: bytes) -> grpc.StatusCode | None:
 class Echo:
     """A server with one method of each kind, that answers with its name; also counts the calls of each."""
 
-    def __init__(self, name: str, port: int = 0) -> None:
+    def __init__(
+        self, name: str, port: int = 0, credentials: grpc.ServerCredentials | None = None
+    ) -> None:
         self.name = name.encode()
         self.calls = 0
         self.holding = threading.Semaphore(0)
@@ -171,7 +175,12 @@ class Echo:
                 )
             ]
         )
-        self.port = self._server.add_insecure_port(f"127.0.0.1:{port}")
+        address = f"127.0.0.1:{port}"
+        self.port = (
+            self._server.add_insecure_port(address)
+            if credentials is None
+            else self._server.add_secure_port(address, credentials)
+        )
         self._server.start()
 
     def stop(self) -> None:
@@ -274,6 +283,16 @@ class AioEcho:
         self._begin(context)
         async for request in requests:
             yield self.name + request
+
+
+def wait_until(
+    condition: Callable[[], bool], timeout_s: float, otherwise: Callable[[], str]
+) -> None:
+    """Waits for something that can only be asked about; fails with `otherwise()` after the timeout."""
+    deadline_s = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline_s, otherwise()
+        time.sleep(0.01)
 
 
 def wait_ready(channel: grpc.Channel, count: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 
 import grpc
 import grpc.aio
@@ -10,6 +11,7 @@ import pytest
 
 from coordinator_client import ConsistentHash, InvalidArgument, aio
 from tests.unit.client.grpc_channels.echoes import (
+    FLIPS,
     SAY,
     SERVICE,
     WAIT_S,
@@ -158,13 +160,22 @@ async def test_closing_ends_calls_and_takes_no_more(
     await asyncio.wait_for(aio_servers[0].holding.acquire(), WAIT_S)
     chat = channel.stream_stream(f"/{SERVICE}/Chat")
     stream = chat()
+    empty = open_aio_channel(AioView())
+    waiting = [
+        empty.unary_unary(SAY)(b"", wait_for_ready=True),
+        empty.stream_unary(f"/{SERVICE}/Join")(iter([b"x"]), wait_for_ready=True),
+    ]
+    await asyncio.sleep(0)
+    await empty.close()
+    for call in waiting:
+        assert await call.code() is grpc.StatusCode.CANCELLED
     await channel.close()
     await channel.close()
     assert await held.code() is grpc.StatusCode.CANCELLED
     assert await stream.code() is grpc.StatusCode.CANCELLED
-    for call in (lambda: say(b""), chat):
+    for begin in (lambda: say(b""), chat):
         with pytest.raises(grpc.aio.UsageError):
-            call()
+            begin()
 
 
 async def test_closing_with_grace_lets_calls_end(
@@ -179,3 +190,34 @@ async def test_closing_with_grace_lets_calls_end(
     aio_servers[0].go_on.set()
     assert await held == b"a"
     await closing
+
+
+@pytest.mark.full
+async def test_no_call_is_lost_while_instances_come_and_go_all_the_time(
+    aio_view: AioView, open_aio_channel: Open
+) -> None:
+    a, b = aio_view.instances()
+    channel = open_aio_channel(aio_view)
+    flips = 0
+
+    async def call() -> int:
+        calls = 0
+        while flips < FLIPS:
+            await channel.unary_unary(SAY)(b"", timeout=WAIT_S)
+            await responses(channel.unary_stream(f"/{SERVICE}/Count")(b"2", timeout=WAIT_S))
+            await responses(channel.stream_stream(f"/{SERVICE}/Chat")(iter([b"1"]), timeout=WAIT_S))
+            calls += 1
+        return calls
+
+    callers = [asyncio.create_task(call()) for _ in range(6)]
+    while flips < FLIPS:
+        flips += 1
+        aio_view.show(*random.choice([(a,), (b,), (a, b)]))
+        await asyncio.sleep(random.choice([0, 0.005, 0.05]))
+    assert min(await asyncio.gather(*callers)) > 0
+
+    async def over() -> bool:
+        return not channel._retired
+
+    await until(over)
+    assert not any(each.outstanding for each in channel._table.subchannels)

@@ -11,7 +11,6 @@ import grpc.aio
 import pytest
 
 from coordinator_client import Ejection
-from tests.cluster.harness import wait_until
 from tests.unit.client.grpc_channels.echoes import (
     SAY,
     SERVICE,
@@ -23,6 +22,7 @@ from tests.unit.client.grpc_channels.echoes import (
     View,
     failure_of,
     wait_ready,
+    wait_until,
 )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
@@ -10,8 +12,8 @@ import grpc.aio
 import pytest
 
 from coordinator_client import ConsistentHash, InvalidArgument, grpc_channel
-from tests.cluster.harness import wait_until
 from tests.unit.client.grpc_channels.echoes import (
+    FLIPS,
     SAY,
     SERVICE,
     WAIT_S,
@@ -22,6 +24,7 @@ from tests.unit.client.grpc_channels.echoes import (
     failure_of,
     instance,
     wait_ready,
+    wait_until,
 )
 
 
@@ -130,11 +133,20 @@ def test_options(view: View, servers: list[Echo], open_channel: Open) -> None:
         assert len({hashed.unary_unary(SAY)(b"", metadata=metadata) for _ in range(4)}) == 1
 
 
-def test_credentials_are_those_of_each_connection(view: View, open_channel: Open) -> None:
-    channel = open_channel(view, credentials=grpc.ssl_channel_credentials())
+def test_credentials_are_those_of_each_connection(
+    view: View, servers: list[Echo], open_channel: Open
+) -> None:
+    tls = open_channel(view, credentials=grpc.ssl_channel_credentials())
     # These servers speak no TLS.
-    error = failure_of(lambda: channel.unary_unary(SAY)(b"", timeout=WAIT_S))
+    error = failure_of(lambda: tls.unary_unary(SAY)(b"", timeout=WAIT_S))
     assert error.code() is grpc.StatusCode.UNAVAILABLE
+    servers.append(Echo("local", credentials=grpc.local_server_credentials()))
+    local = open_channel(
+        View(instance("local", servers[-1].port)), credentials=grpc.local_channel_credentials()
+    )
+    me = grpc.access_token_call_credentials("secret")
+    assert local.unary_unary(SAY)(b"", timeout=WAIT_S, credentials=me) == b"local"
+    assert servers[-1].metadata["authorization"] == "Bearer secret"
 
 
 def test_it_is_a_channel_for_grpcio(view: View, open_channel: Open) -> None:
@@ -180,3 +192,31 @@ def test_closing_ends_calls_and_takes_no_more(
     empty.close()
     thread.join(WAIT_S)
     assert [result.code() for result in results] == [grpc.StatusCode.CANCELLED]
+
+
+@pytest.mark.full
+def test_no_call_is_lost_while_instances_come_and_go_all_the_time(
+    view: View, open_channel: Open
+) -> None:
+    a, b = view.instances()
+    channel = open_channel(view)
+    over = threading.Event()
+
+    def call() -> int:
+        calls = 0
+        while not over.is_set():
+            channel.unary_unary(SAY)(b"", timeout=WAIT_S)
+            list(channel.unary_stream(f"/{SERVICE}/Count")(b"2", timeout=WAIT_S))
+            channel.unary_unary(SAY).future(b"", timeout=WAIT_S).result()
+            calls += 1
+        return calls
+
+    with ThreadPoolExecutor(6) as pool:
+        callers = [pool.submit(call) for _ in range(6)]
+        for _ in range(FLIPS):
+            view.show(*random.choice([(a,), (b,), (a, b)]))
+            over.wait(random.choice([0, 0.005, 0.05]))
+        over.set()
+        assert min(caller.result() for caller in callers) > 0
+    wait_until(lambda: not channel._retired, WAIT_S, lambda: "not closed")
+    assert not any(each.outstanding for each in channel._watchers)
