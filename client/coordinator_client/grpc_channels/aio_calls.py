@@ -128,19 +128,19 @@ class _UnaryRequest(_Calls):
             pick = await self._channel.obtain(key, options.deadline_s, options.wait_for_ready)
             call = self._start(pick, request, options)
             try:
-                if not await self._is_unsent(pick, call):
+                if not await self._is_unsent(pick, call, options):
                     return call
             except asyncio.CancelledError:
                 call.cancel()
                 raise
 
-    async def _is_unsent(self, pick: Pick, call: Any) -> bool:
+    async def _is_unsent(self, pick: Pick, call: Any, options: CallOptions) -> bool:
         """Whether another instance may get the call; waits until that is known."""
         if not await self._has_failed(pick, call):
             return False
         code, details = await call.code(), await call.details()
         return never_left(code, details, pick.subchannel.target) and await self._channel.is_lost(
-            pick
+            pick, options.deadline_s
         )
 
     async def _has_failed(self, pick: Pick, call: Any) -> bool:

@@ -21,7 +21,7 @@ from coordinator_client.grpc_channels.view import View
 
 __all__ = ["BalancedChannel", "grpc_channel"]
 
-NOTICE_S = 0.2
+NOTICE_S = 0.5
 """How long after a call failed the loss of its connection is waited for, which is noticed in another task."""
 NOWHERE = "ipv4:127.0.0.1:9"
 """The target of a channel that never connects."""
@@ -131,9 +131,11 @@ class BalancedChannel(Channel):
         if self._table.finish(pick, ok):
             self._tell()
 
-    async def is_lost(self, pick: Pick) -> bool:
+    async def is_lost(self, pick: Pick, deadline_s: float | None) -> bool:
         """Whether the connection that a failed call was given to is gone; this may be noticed a moment later."""
         give_up_s = time.monotonic() + NOTICE_S
+        if deadline_s is not None:
+            give_up_s = min(give_up_s, deadline_s)
         while not pick.lost and await self._change(give_up_s - time.monotonic()):
             pass
         return pick.lost

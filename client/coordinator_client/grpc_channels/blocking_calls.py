@@ -63,7 +63,7 @@ class _Calls:
                 return result
             except grpc.RpcError as error:
                 ok = verdict(error.code(), error.details())
-                if not (self.AGAIN and self.is_unsent(error, pick)):
+                if not (self.AGAIN and self.is_unsent(error, pick, options)):
                     raise
             finally:
                 self._channel.finish(pick, ok)
@@ -85,11 +85,11 @@ class _Calls:
             report()
         return call, pick
 
-    def is_unsent(self, error: grpc.RpcError, pick: Pick) -> bool:
+    def is_unsent(self, error: grpc.RpcError, pick: Pick, options: CallOptions) -> bool:
         """Whether a call that failed never left, so that another instance may get it."""
         return never_left(
             error.code(), error.details(), pick.subchannel.target
-        ) and self._channel.is_lost(pick)
+        ) and self._channel.is_lost(pick, options.deadline_s)
 
     def _report(self, pick: Pick, reference: Callable[[], Any]) -> None:
         call = reference()
@@ -167,7 +167,7 @@ class _StreamResponse(_Calls):
                 lambda invocation: invocation(request, **options.arguments()), options
             )
 
-        return _UnsentStream(self, begin) if self.AGAIN else begin()[0]
+        return _UnsentStream(self, options, begin) if self.AGAIN else begin()[0]
 
 
 class _UnsentStream:
@@ -176,8 +176,11 @@ class _UnsentStream:
     All but the iteration is up to the call of grpcio that it stands for.
     """
 
-    def __init__(self, calls: _Calls, begin: Callable[[], tuple[Any, Pick | None]]) -> None:
+    def __init__(
+        self, calls: _Calls, options: CallOptions, begin: Callable[[], tuple[Any, Pick | None]]
+    ) -> None:
         self._calls = calls
+        self._options = options
         self._begin = begin
         self._call, self._pick = begin()
 
@@ -192,7 +195,9 @@ class _UnsentStream:
             try:
                 response = next(self._call)
             except grpc.RpcError as error:
-                if self._pick is None or not self._calls.is_unsent(error, self._pick):
+                if self._pick is None or not self._calls.is_unsent(
+                    error, self._pick, self._options
+                ):
                     raise
                 self._call, self._pick = self._begin()
             else:

@@ -30,7 +30,7 @@ LOOK_S = 0.25
 """grpcio's thread that watches a channel looks five times a second whether it is still wanted, and fails with a
 traceback if the channel is closed before it has. So this is how long a channel stays open after it was let go.
 """
-NOTICE_S = 0.2
+NOTICE_S = 0.5
 """How long after a call failed the loss of its connection is waited for, which is noticed in another thread."""
 JOIN_S = 5.0
 WAIT_S_MAX = 3600.0
@@ -134,13 +134,14 @@ class BalancedChannel(Channel):
     def finish(self, pick: Pick, ok: bool | None) -> None:
         """The call is over; see `Call.done` for `ok`."""
         with self._changed:
-            if self._table.finish(pick, ok) and not self._closed:
+            if self._table.finish(pick, ok) and pick.subchannel in self._retired:
                 self._close_after(pick.subchannel, LOOK_S)
 
-    def is_lost(self, pick: Pick) -> bool:
+    def is_lost(self, pick: Pick, deadline_s: float | None) -> bool:
         """Whether the connection that a failed call was given to is gone; this may be noticed a moment later."""
+        remaining_s = NOTICE_S if deadline_s is None else deadline_s - time.monotonic()
         with self._changed:
-            return self._changed.wait_for(lambda: pick.lost, NOTICE_S)
+            return self._changed.wait_for(lambda: pick.lost, min(remaining_s, NOTICE_S))
 
     # The sub-channels. All of this is called with the lock.
 

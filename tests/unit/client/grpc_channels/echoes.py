@@ -135,12 +135,12 @@ class LateNews:
         else:
             self._held.append((subchannel, state))
 
-    def _ask(self, pick: Pick) -> Any:
+    def _ask(self, pick: Pick, deadline_s: float | None) -> Any:
         self.asked += 1
         held, self._held = self._held or [], None
         for subchannel, state in held:
             self._note_state(subchannel, state)
-        return self._is_lost(pick)
+        return self._is_lost(pick, deadline_s)
 
 
 def failure_in(request: bytes) -> grpc.StatusCode | None:
