@@ -11,6 +11,7 @@ import grpc
 
 from coordinator_client.grpc_channels.call_options import CallOptions
 from coordinator_client.grpc_channels.failed_call import FailedCall
+from coordinator_client.grpc_channels.late_future import LateFuture
 from coordinator_client.grpc_channels.outcomes import never_left, verdict
 from coordinator_client.grpc_channels.subchannels import Pick
 
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from coordinator_client.grpc_channels.blocking_channel import BalancedChannel
 
 __all__ = ["StreamStream", "StreamUnary", "UnaryStream", "UnaryUnary"]
+
+
+Invoke = Callable[[Any], Any]
+"""Makes a call with the multi-callable of a sub-channel."""
 
 
 class _Calls:
@@ -35,47 +40,56 @@ class _Calls:
         self._serializer = serializer
         self._deserializer = deserializer
 
-    def _pick(self, options: CallOptions) -> tuple[Pick, Any]:
-        """Returns a pick, and the multi-callable of its sub-channel."""
+    def _obtain(self, options: CallOptions, unwanted: Callable[[], bool] = lambda: False) -> Pick:
         key = options.key(self._channel.hash_key)
-        pick = self._channel.obtain(key, options.deadline_s, options.wait_for_ready)
+        return self._channel.obtain(key, options.deadline_s, options.wait_for_ready, unwanted)
+
+    def _invocation(self, pick: Pick) -> Any:
+        """Returns the multi-callable of the sub-channel."""
         invocations = pick.subchannel.invocations
         invocation = invocations.get(self)
         if invocation is None:
-            try:
-                make = getattr(pick.subchannel.channel, self.KIND)
-                invocation = invocations[self] = make(
-                    self._path, self._serializer, self._deserializer
-                )
-            except BaseException:
-                self._channel.finish(pick, None)
-                raise
-        return pick, invocation
+            make = getattr(pick.subchannel.channel, self.KIND)
+            invocation = invocations[self] = make(self._path, self._serializer, self._deserializer)
+        return invocation
 
-    def _complete(self, invoke: Callable[[Any], Any], options: CallOptions) -> Any:
+    def _complete(self, invoke: Invoke, options: CallOptions) -> Any:
         """Makes a call to its end."""
         while True:
-            pick, invocation = self._pick(options)
+            pick = self._obtain(options)
             ok: bool | None = None
             try:
-                result = invoke(invocation)
+                result = invoke(self._invocation(pick))
                 ok = True
                 return result
             except grpc.RpcError as error:
                 ok = verdict(error.code(), error.details())
-                if not (self.AGAIN and self.is_unsent(error, pick, options)):
+                if not self.is_unsent(error, pick, options):
                     raise
             finally:
                 self._channel.finish(pick, ok)
 
-    def _begin(self, invoke: Callable[[Any], Any], options: CallOptions) -> tuple[Any, Pick | None]:
-        """Begins a call, and returns it and whom it was given to."""
+    def begin(
+        self,
+        invoke: Invoke,
+        options: CallOptions,
+        unwanted: Callable[[], bool] = lambda: False,
+    ) -> tuple[Any, Pick | None]:
+        """Begins a call, when there is an instance for it; returns it and whom it was given to."""
         try:
-            pick, invocation = self._pick(options)
+            pick = self._obtain(options, unwanted)
         except FailedCall as failure:
             return failure, None
+        return self._start(pick, invoke), pick
+
+    def begin_now(self, invoke: Invoke, options: CallOptions) -> tuple[Any, Pick] | None:
+        """Begins a call, if there is an instance for it."""
+        pick = self._channel.obtain_now(options.key(self._channel.hash_key))
+        return None if pick is None else (self._start(pick, invoke), pick)
+
+    def _start(self, pick: Pick, invoke: Invoke) -> Any:
         try:
-            call = invoke(invocation)
+            call = invoke(self._invocation(pick))
         except BaseException:
             self._channel.finish(pick, None)
             raise
@@ -83,13 +97,19 @@ class _Calls:
         report = partial(self._report, pick, weakref.ref(call))
         if not call.add_callback(report):
             report()
-        return call, pick
+        return call
+
+    def wake(self) -> None:
+        """Makes every waiting `begin` ask whether it is wanted."""
+        self._channel.wake()
 
     def is_unsent(self, error: grpc.RpcError, pick: Pick, options: CallOptions) -> bool:
         """Whether a call that failed never left, so that another instance may get it."""
-        return never_left(
-            error.code(), error.details(), pick.subchannel.target
-        ) and self._channel.is_lost(pick, options.deadline_s)
+        return self.seems_unsent(error, pick) and self._channel.is_lost(pick, options.deadline_s)
+
+    def seems_unsent(self, error: Any, pick: Pick) -> bool:
+        """The same as far as its status tells; does not wait."""
+        return self.AGAIN and never_left(error.code(), error.details(), pick.subchannel.target)
 
     def _report(self, pick: Pick, reference: Callable[[], Any]) -> None:
         call = reference()
@@ -140,11 +160,11 @@ class _UnaryResponse(_Calls):
         wait_for_ready: bool | None = None,
         compression: grpc.Compression | None = None,
     ) -> Any:
-        """Returns a future of the response; see grpc. Waits here if it has to wait for an instance."""
+        """Returns a future of the response; see grpc."""
         options = CallOptions(timeout, metadata, credentials, wait_for_ready, compression)
-        return self._begin(
-            lambda invocation: invocation.future(request, **options.arguments()), options
-        )[0]
+        return LateFuture(
+            self, options, lambda invocation: invocation.future(request, **options.arguments())
+        )
 
 
 class _StreamResponse(_Calls):
@@ -163,7 +183,7 @@ class _StreamResponse(_Calls):
         options = CallOptions(timeout, metadata, credentials, wait_for_ready, compression)
 
         def begin() -> tuple[Any, Pick | None]:
-            return self._begin(
+            return self.begin(
                 lambda invocation: invocation(request, **options.arguments()), options
             )
 

@@ -103,33 +103,47 @@ class BalancedChannel(Channel):
 
     # The calls of the program.
 
-    def obtain(
-        self, key: str | bytes, deadline_s: float | None, wait_for_ready: bool | None
-    ) -> Pick:
-        """Gives a call to a connected instance; waits for one as a gRPC channel does. `finish` must follow.
-
-        Raises FailedCall with UNAVAILABLE, DEADLINE_EXCEEDED, or CANCELLED if the channel is closed meanwhile;
-        ValueError after `close`.
-        """
+    def obtain_now(self, key: str | bytes) -> Pick | None:
+        """Gives a call to a connected instance, if there is one. `finish` must follow. Raises ValueError if closed."""
         with self._changed:
             if self._closed:
                 raise ValueError("Cannot invoke RPC on closed channel!")  # as grpcio says it
-            while True:
-                self._refresh()
-                pick = self._table.pick(key)
-                if pick is not None:
-                    return pick
+            self._refresh()
+            return self._table.pick(key)
+
+    def obtain(
+        self,
+        key: str | bytes,
+        deadline_s: float | None,
+        wait_for_ready: bool | None,
+        unwanted: Callable[[], bool] = lambda: False,
+    ) -> Pick:
+        """Gives a call to a connected instance; waits for one as a gRPC channel does. `finish` must follow.
+
+        `unwanted`: whether the call was canceled; see `wake`. Raises FailedCall with UNAVAILABLE, DEADLINE_EXCEEDED, or
+        CANCELLED, also if the channel is closed meanwhile; ValueError after `close`.
+        """
+        with self._changed:
+            while (pick := self.obtain_now(key)) is None:
+                complaint = self._table.complaint
                 if not (wait_for_ready or self._table.pending):
-                    raise FailedCall(grpc.StatusCode.UNAVAILABLE, self._table.complaint)
+                    raise FailedCall(grpc.StatusCode.UNAVAILABLE, complaint)
                 remaining_s = WAIT_S_MAX if deadline_s is None else deadline_s - time.monotonic()
                 if remaining_s <= 0:
                     raise FailedCall(
-                        grpc.StatusCode.DEADLINE_EXCEEDED,
-                        f"{self._table.complaint}, and time ran out",
+                        grpc.StatusCode.DEADLINE_EXCEEDED, f"{complaint}, and time ran out"
                     )
+                if unwanted():
+                    raise FailedCall(grpc.StatusCode.CANCELLED, "Locally cancelled by application!")
                 self._changed.wait(min(remaining_s, WAIT_S_MAX))
                 if self._closed:
                     raise FailedCall(grpc.StatusCode.CANCELLED, "Channel closed!")
+            return pick
+
+    def wake(self) -> None:
+        """Makes every waiting `obtain` look again."""
+        with self._changed:
+            self._changed.notify_all()
 
     def finish(self, pick: Pick, ok: bool | None) -> None:
         """The call is over; see `Call.done` for `ok`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -39,8 +39,18 @@ def view(servers: list[Echo]) -> View:
 @pytest.fixture
 def open_channel() -> Iterator[Open]:
     before = set(threading.enumerate())
-    with ExitStack() as stack:
-        yield lambda *args, **kwargs: stack.enter_context(grpc_channel(*args, **kwargs))
+    channels: list[Any] = []
+
+    def open_one(*args: Any, **kwargs: Any) -> Any:
+        channels.append(grpc_channel(*args, **kwargs))
+        return channels[-1]
+
+    yield open_one
+    closers = [threading.Thread(target=channel.close) for channel in channels]
+    for closer in closers:
+        closer.start()
+    for closer in closers:
+        closer.join(WAIT_S)
     # Those of servers are not ours.
     ours = ("coordinator-channel", "_run")
     wait_until(
