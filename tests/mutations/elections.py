@@ -8,7 +8,7 @@ MUTATIONS = [
     of_consensus(
         "pre-vote",
         "engine/elections",
-        "if core.is_quorum(1 + len(self._granted)):\n            self",
+        "if core.is_quorum(len(self._granted)):\n            self",
         "if True:\n            self",
         "elections",
     ),
@@ -66,9 +66,38 @@ MUTATIONS = [
     of_consensus(
         "learners-do-not-campaign",
         "engine/elections",
-        "if not core.voting:\n            return False",
+        "if not core.standing:\n            return False",
         "if False:\n            return False",
         "membership",
+        "elections",
+    ),
+    of_consensus(
+        "those-about-to-go-stand",
+        "engine/parts",
+        "this in configuration.voters or this in committed.voters",
+        "this in configuration.voters",
+        "elections",
+    ),
+    of_consensus(
+        "those-about-to-go-have-no-vote",
+        "engine/guard",
+        "if core.voting or len(core.others) % 2 or len(self._voters) > 1:",
+        "if True:",
+        "elections",
+    ),
+    of_consensus(
+        "those-about-to-go-have-no-disk",
+        "engine/replication",
+        "if core.voting:",
+        "if True:",
+        "elections",
+    ),
+    of_consensus(
+        "those-about-to-go-make-no-quorum",
+        "engine/core",
+        "2 * (others + self.voting) >",
+        "2 * (others + 1) >",
+        "core",
         "elections",
     ),
     of_consensus(

@@ -30,8 +30,8 @@ MUTATIONS = [
     of_consensus(
         "learners-are-no-voters",
         "engine/parts",
-        "self.core.set_voters(configuration.voters)",
-        "self.core.set_voters([member.id for member in configuration.members])",
+        "            configuration.voters, standing=",
+        "            [member.id for member in configuration.members], standing=",
         "membership",
     ),
     of_consensus(

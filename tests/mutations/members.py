@@ -8,7 +8,7 @@ READS = [
     of_consensus(
         "reads-need-a-quorum",
         "engine/reads",
-        "if not self._core.is_quorum(1 + len(probe.answers)):",
+        "if not self._core.is_quorum(len(probe.answers)):",
         "if False:",
         "reads",
     ),

@@ -73,6 +73,8 @@ class Core(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
         self.this = config.this.id
         self.voting = self.this in voters
         """Whether this member votes."""
+        self.standing = self.voting
+        """Whether this member may lead: it votes, or did until a removal that is not known to be committed."""
         others = [self._node(member) for member in sorted(voters) if member != self.this]
         make_journal = syncobj.createJournal
         syncobj.createJournal = lambda _: LogAdapter(journal)
@@ -94,9 +96,10 @@ class Core(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
             node = self._nodes[member] = Node(member)
         return node
 
-    def set_voters(self, voters: Collection[int]) -> None:
-        """Takes note of who votes from now on."""
+    def set_voters(self, voters: Collection[int], *, standing: bool) -> None:
+        """Takes note of who votes from now on, and whether this member may lead."""
         self.voting = self.this in voters
+        self.standing = standing
         others: set[Any] = {self._node(member) for member in voters if member != self.this}
         for node in others - self._SyncObj__otherNodes:
             # A learner that votes now keeps what is known of its log.
@@ -169,9 +172,9 @@ class Core(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
         """Whether another member votes."""
         return self._nodes.get(member) in self._SyncObj__otherNodes
 
-    def is_quorum(self, members: int) -> bool:
-        """Whether that many voters, this member counted, are a majority; to be asked by a voter."""
-        return members > (len(self._SyncObj__otherNodes) + 1) / 2
+    def is_quorum(self, others: int) -> bool:
+        """Whether that many other voters and this member, if it votes, are a majority."""
+        return 2 * (others + self.voting) > len(self._SyncObj__otherNodes) + self.voting
 
     def entry(self, index: int) -> Entry | None:
         return self._journal.entry(index)
@@ -203,8 +206,8 @@ class Core(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
         return bool(answered_at > self.now() - seconds)
 
     def quorum_answered_within(self, seconds: float) -> bool:
-        """Whether a quorum of voters, this leader one of them, answered within the last seconds."""
-        return self.is_quorum(1 + sum(self.answered_within(m, seconds) for m in self.others))
+        """Whether a quorum of voters, this leader one of them if it votes, answered within the last seconds."""
+        return self.is_quorum(sum(self.answered_within(m, seconds) for m in self.others))
 
     def forgive_silence(self) -> None:
         """This leader did not listen for a while: the silence says nothing about its followers."""

@@ -4,6 +4,10 @@ Before a member raises its term it asks the others whether they would vote for i
 whoever hears from a leader refuses (section 4.2.3). So a member that was cut off, or that alone can't hear the leader,
 disturbs nobody when it comes back.
 
+A member that is about to be removed stands for election until it knows that its removal is committed (section 4.2.2):
+it may be the only one that has the entry, and the others then can't elect anybody without it. Its own vote does not
+count.
+
 A leader whose connection broke is suspected at once, instead of after a whole election timeout: most leaders die with
 their process, and then the operating system closes their connections. The suspicion is worth a question, no more.
 """
@@ -45,11 +49,11 @@ class Elections:
     def may_campaign(self) -> bool:
         """Whether to raise the term, now that no leader was heard for an election timeout."""
         core = self._core
-        if not core.voting:
+        if not core.standing:
             return False
         if self.transfer_term == core.term + 1:
             return True
-        if core.is_quorum(1 + len(self._granted)):
+        if core.is_quorum(len(self._granted)):
             self._granted.clear()
             self._asked_at = None
             return True
@@ -72,7 +76,7 @@ class Elections:
         if self._asked_at is None or term != core.term + 1 or not core.is_voter(member):
             return False
         self._granted.add(member)
-        return core.is_quorum(1 + len(self._granted))
+        return core.is_quorum(len(self._granted))
 
     def grants(self, member: int, question: PreVote) -> bool:
         """Whether this member would vote for the one that asks."""

@@ -176,7 +176,10 @@ class Guard:
             self._voters_term, self._voters = vote.term, set()
         if member not in self._voters:
             self._voters.add(member)
-            core.take_vote(member, vote.term)
+            # `SyncObj` has counted this member's own vote. Where that does not count, and the number of voters is even,
+            # it takes one vote more.
+            if core.voting or len(core.others) % 2 or len(self._voters) > 1:
+                core.take_vote(member, vote.term)
 
     # Entries.
 

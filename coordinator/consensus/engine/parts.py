@@ -262,8 +262,11 @@ class Parts:
         """The log names other members than before."""
         configuration = self.history.newest
         self.members = configuration.peers
-        self.core.set_voters(configuration.voters)
         this = self.config.this.id
+        committed = self.history.at(self.core.commit_index)
+        self.core.set_voters(
+            configuration.voters, standing=this in configuration.voters or this in committed.voters
+        )
         self.replication.set_members(peer.id for peer in self.members if peer.id != this)
         self._tell_transport()
         self.application.members_changed(self.members)

@@ -189,7 +189,7 @@ class Reads:
                 self._send(member, message)
 
     def _finish_probe(self, probe: _Probe) -> None:
-        if not self._core.is_quorum(1 + len(probe.answers)):
+        if not self._core.is_quorum(len(probe.answers)):
             return
         self._probe = None
         for confirmation in probe.confirmations:

@@ -117,10 +117,11 @@ class Replication:
             progress.told_commit_index = 0
 
     def quorum_index(self) -> int:
-        """The highest index that is on the disks of a quorum; this leader counts for what it has synced itself."""
+        """The highest index on the disks of a quorum; a leader that votes counts for what it has synced itself."""
         core = self._core
         indexes = [core.match_index(member) for member in core.others]
-        indexes.append(self._journal.synced_index)
+        if core.voting:
+            indexes.append(self._journal.synced_index)
         indexes.sort(reverse=True)
         return indexes[len(indexes) // 2]
 

@@ -217,8 +217,8 @@ def test_adopting_a_snapshot(tmp_path: Path) -> None:
 
 def test_quorums(tmp_path: Path) -> None:
     core, _, _ = make(tmp_path)
-    assert not core.is_quorum(1)
-    assert core.is_quorum(2)
+    assert not core.is_quorum(0)
+    assert core.is_quorum(1)
 
 
 def test_an_election_that_the_leader_asked_for_says_so(tmp_path: Path) -> None:
@@ -232,13 +232,14 @@ def test_voters_come_and_go(tmp_path: Path) -> None:
     core, hooks, _ = make(tmp_path)
     lead(core, hooks)
     core.raise_match_index(9, 1)
-    core.set_voters({1, 2, 3, 9, 10})
+    core.set_voters({1, 2, 3, 9, 10}, standing=True)
     assert sorted(core.others) == [2, 3, 9, 10]
-    assert not core.is_quorum(2) and core.is_quorum(3)
+    assert not core.is_quorum(1) and core.is_quorum(2)
     assert core.match_index(9) == 1, "what is known of a learner's log is kept"
     assert core.match_index(10) == 0
-    core.set_voters({2, 3})
-    assert not core.voting
+    core.set_voters({2, 3}, standing=True)
+    assert not core.voting and core.standing
+    assert not core.is_quorum(1) and core.is_quorum(2)
     assert sorted(core.others) == [2, 3]
 
 

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from coordinator.consensus.codec import Append, PreVote, PreVoteGrant, RequestVote, TimeoutNow
-from coordinator.consensus.configuration import configuration_of, encode_configuration
+from coordinator.consensus.codec import (
+    Append,
+    AppendAck,
+    PreVote,
+    PreVoteGrant,
+    RequestVote,
+    TimeoutNow,
+    Vote,
+)
+from coordinator.consensus.configuration import configuration_of, encode_configuration, without
 from coordinator.consensus.engine.core import MEMBERS
 from coordinator.consensus.engine.elections import SUSPICION_SHARE_MAX
 from coordinator.consensus.interface import Peer, Role
+from coordinator.errors import MemberRemoved
 from tests.unit.consensus.stage import Stage, make_peers
 
 
@@ -133,3 +142,57 @@ async def test_a_member_that_does_not_vote_does_not_campaign(tmp_path: Path) -> 
             stage.receive(member, PreVoteGrant(2))
         await stage.settle()
         assert not stage.kept(PreVote) and not stage.kept(RequestVote)
+
+
+async def stand(stage: Stage) -> None:
+    """Has the entry that removes this member, which is not committed, and nobody else may have; then stands."""
+    members = configuration_of(stage.config.peers)
+    content = MEMBERS + encode_configuration(without(members, 1))
+    stage.receive(2, Append(1, 1, 0, 1, ((1, content),)))
+    await stage.settle()
+    assert not stage.engine.parts.core.voting
+    stage.disconnect(2)
+    stage.connect(2)
+    stage.clear()
+    await ask(stage)
+
+
+async def test_a_member_whose_removal_is_not_committed_stands_without_its_own_vote(
+    tmp_path: Path,
+) -> None:
+    """It alone may have the entry, and the others can't elect anybody whose log is shorter."""
+    async with Stage(tmp_path, 3) as stage:
+        await stand(stage)
+        stage.receive(2, PreVoteGrant(2))
+        await stage.settle()
+        assert stage.engine.status.term == 1, "one of two"
+        stage.receive(3, PreVoteGrant(2))
+        await stage.until(lambda: stage.engine.status.term == 2)
+        stage.receive(2, Vote(2))
+        stage.receive(2, Vote(2))
+        await stage.settle()
+        assert stage.role() is not Role.LEADER, "one of two"
+        stage.receive(3, Vote(2))
+        await stage.until(lambda: stage.role() is Role.LEADER)
+        await stage.settle()
+        assert stage.engine.status.last_index == 3
+        stage.receive(2, AppendAck(2, False, 0, 3))
+        await stage.settle()
+        assert stage.engine.status.commit_index == 1, "on one disk of two, its own does not count"
+        assert not await stage.engine.read_barrier(0.02)
+        stage.receive(3, AppendAck(2, False, 0, 3))
+        await stage.until(lambda: bool(stage.failures))
+        assert isinstance(stage.failures[0], MemberRemoved)
+
+
+async def test_the_last_other_member_elects_the_one_that_goes(tmp_path: Path) -> None:
+    async with Stage(tmp_path, 2) as stage:
+        await stand(stage)
+        stage.receive(2, PreVoteGrant(2))
+        await stage.until(lambda: stage.engine.status.term == 2)
+        assert stage.role() is not Role.LEADER
+        stage.receive(2, Vote(2))
+        await stage.until(lambda: stage.role() is Role.LEADER)
+        stage.receive(2, AppendAck(2, False, 0, 3))
+        await stage.until(lambda: bool(stage.failures))
+        assert isinstance(stage.failures[0], MemberRemoved)
