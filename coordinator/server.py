@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import os
 import signal
+import threading
 from pathlib import Path
 
 import structlog
@@ -27,6 +29,9 @@ from coordinator.wire.grpc_aio import GrpcAioServer
 HEALTH_PERIOD_S = 0.1
 HAND_OVER_SHARE = 0.5
 """Of the time to drain: how long a leader that stops tries to hand over."""
+
+STOP_EXCESS_S = 10.0
+"""Beyond the time to drain: a node that stops has ended by then, whatever holds it up."""
 
 log = structlog.get_logger()
 
@@ -162,6 +167,19 @@ class Server:
         await self.node.stop()
 
 
+def end_within(seconds: float) -> None:
+    """Ends this program if it has not ended by itself by then, as a power cut would: nothing acknowledged is lost."""
+
+    def end() -> None:
+        log.critical("it did not stop in time, and is ended; what it was doing follows")
+        faulthandler.dump_traceback(all_threads=True)
+        os._exit(1)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+
+
 async def serve(config: Config) -> None:
     """Runs a node until SIGINT or SIGTERM. Raises ConfigError or FatalError."""
     stopping = asyncio.Event()
@@ -186,4 +204,5 @@ async def serve(config: Config) -> None:
         failed.cancel()
         log.info("stopping", name=config.name)
     finally:
+        end_within(config.timing.drain_ms / 1000 + STOP_EXCESS_S)
         await server.stop()

@@ -24,6 +24,8 @@ QUIET_S = 0.1
 """A server that stops closes its connections when no call was under way, and none came, for this long."""
 REFUSING_SHARE = 0.5
 """Of the grace: how long it waits for that."""
+STOP_EXCESS_S = 1.0
+"""Beyond the grace: after that a server that stops waits no longer for gRPC."""
 ERROR_DOMAIN = "coordinator"
 SETTLE_S = 1.0
 """How long the status of a stream waits for the message before it."""
@@ -275,6 +277,14 @@ class GrpcAioServer:
         Connections stay open at first: gRPC ends a call that comes as they are closed in a way that leaves open whether
         it was carried out, while one that is refused goes elsewhere.
         """
+        try:
+            async with asyncio.timeout(grace_s + STOP_EXCESS_S):
+                await self._stop(grace_s)
+        except TimeoutError:
+            # What ends calls is not in our hands, and nothing that was acknowledged hangs on it.
+            log.warning("calls do not end: they are left to the end of this program")
+
+    async def _stop(self, grace_s: float) -> None:
         loop = asyncio.get_running_loop()
         ends_at = loop.time() + grace_s
         await self._health.enter_graceful_shutdown()

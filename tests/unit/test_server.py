@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -229,3 +231,15 @@ async def test_a_node_whose_state_was_altered_is_found_and_the_others_go_on(
     finally:
         for server in servers:
             await server.stop()
+
+
+def test_a_node_that_does_not_stop_is_ended() -> None:
+    program = (
+        "import time\nfrom coordinator.server import end_within\nend_within(0.2)\ntime.sleep(60)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 1
+    assert "did not stop in time" in done.stdout + done.stderr
+    assert "time.sleep" in done.stderr or "<string>" in done.stderr

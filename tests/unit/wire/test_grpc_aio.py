@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -16,6 +17,7 @@ from grpc_reflection.v1alpha import reflection_pb2
 from coordinator.config import Limits
 from coordinator.errors import ConfigError, RequestError, Status
 from coordinator.rpc import Bidi, Call, Service, Stream, Unary, deadline_of
+from coordinator.wire import grpc_aio
 from coordinator.wire.grpc_aio import GrpcAioServer
 from coordinator_client.pb import kv_pb2
 
@@ -249,6 +251,31 @@ async def test_a_server_that_stops_refuses_what_comes_and_finishes_what_is_under
         go_on.set()
         assert (await under_way).key == b"x"
         await asyncio.wait_for(stopping, 5)
+
+
+async def test_a_call_that_does_not_end_holds_no_server_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(grpc_aio, "STOP_EXCESS_S", 0.3)
+    pb = kv_pb2
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def stubborn(call: Call, request: kv_pb2.PutRequest) -> kv_pb2.PutResponse:
+        begun.set()
+        while not go_on.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await go_on.wait()
+        return kv_pb2.PutResponse()
+
+    methods = (Unary("Echo", pb.PutRequest, pb.PutResponse, stubborn),)
+    async with serving(Service("test.Service", methods)) as (server, channel):
+        under_way = asyncio.ensure_future(unary(channel)(kv_pb2.PutRequest(key=b"x")))
+        await begun.wait()
+        async with asyncio.timeout(5):
+            await server.stop(0.1)
+        go_on.set()
+        with contextlib.suppress(grpc.aio.AioRpcError):
+            await under_way
 
 
 async def test_a_server_that_has_nothing_to_do_stops_soon() -> None:
