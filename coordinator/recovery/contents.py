@@ -9,7 +9,7 @@ from pathlib import Path
 from coordinator.config import MIB
 from coordinator.consensus.configuration import Configuration
 from coordinator.consensus.disk import WAY_OUT, Disk, LocalDisk
-from coordinator.consensus.engine.core import REGULAR
+from coordinator.consensus.engine.log import REGULAR
 from coordinator.consensus.engine.membership import History
 from coordinator.consensus.engine.storage import check_parts
 from coordinator.consensus.folder import Identity

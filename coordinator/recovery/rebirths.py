@@ -12,7 +12,7 @@ from typing import Literal
 from coordinator.config import Member
 from coordinator.consensus.configuration import configuration_of
 from coordinator.consensus.disk import Disk
-from coordinator.consensus.engine.core import NO_OP
+from coordinator.consensus.engine.log import NO_OP
 from coordinator.consensus.folder import (
     FORMAT_VERSION,
     Identity,

@@ -28,7 +28,7 @@ from coordinator.consensus.codec import (
     SnapshotChunk,
     Vote,
 )
-from coordinator.consensus.engine.core import NO_OP, REGULAR
+from coordinator.consensus.engine.log import NO_OP, REGULAR
 from tests.audit.member import (
     ELECTION_S_MAX,
     ELECTION_S_MIN,

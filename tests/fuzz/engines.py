@@ -9,7 +9,7 @@ from pathlib import Path
 from coordinator.consensus import codec
 from coordinator.consensus.codec import Message
 from coordinator.consensus.configuration import configuration_of, encode_configuration
-from coordinator.consensus.engine.core import MEMBERS, NO_OP, REGULAR
+from coordinator.consensus.engine.log import MEMBERS, NO_OP, REGULAR
 from coordinator.consensus.interface import Role
 from coordinator.consensus.journal import Entry
 from coordinator.consensus.snapshots import Description, SnapshotStore

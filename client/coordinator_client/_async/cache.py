@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import weakref
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Self
@@ -43,7 +44,7 @@ class Cache:
         self._watch = watch
         self._copy = OrderedCopy(prefix)
         self._on_change = on_change
-        self._readers: list[CacheChanges] = []
+        self._readers: weakref.WeakSet[Reader[CacheChange]] = weakref.WeakSet()
         self._waiting: dict[io.Flag, int] = {}
         """The revision that each one waits for."""
         self._guard = io.Guard()
@@ -180,13 +181,13 @@ class Cache:
             start = self._copy.prefix
             known = self._copy.range(start, prefix=True, range_end=None, limit=0)
             reader = CacheChanges(self, CopyBuffer(known, self._copy.revision))
-            self._readers.append(reader)
+            self._readers.add(reader)
             return reader
 
     def forget(self, reader: Reader[CacheChange]) -> None:
         """The reader wants no more changes."""
         with self._guard:
-            self._readers = [other for other in self._readers if other is not reader]
+            self._readers.discard(reader)
         reader.wake()
 
     async def wait_for_revision(self, revision: int, timeout_s: float | None = None) -> None:
@@ -236,7 +237,7 @@ class Cache:
             async for batch in self._watch:
                 with self._guard:
                     changes = self._copy.apply(batch)
-                    for reader in self._readers if changes else ():
+                    for reader in list(self._readers) if changes else ():
                         reader.add(changes)
                     for reached, revision in self._waiting.items():
                         if revision <= self._copy.revision:
@@ -260,7 +261,7 @@ class Cache:
 
     def _wake_all(self) -> None:
         with self._guard:
-            for reader in self._readers:
+            for reader in list(self._readers):
                 reader.wake()
             for reached in self._waiting:
                 reached.set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import weakref
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
@@ -38,7 +39,7 @@ class ServiceView:
     ) -> None:
         self._watch = watch
         self._table = ServiceTable(service) if accepts is None else ServiceTable(service, accepts)
-        self._readers: list[Changes] = []
+        self._readers: weakref.WeakSet[Reader[Change]] = weakref.WeakSet()
         self._guard = io.Guard()
         self._closed = io.Flag()
         self._error: errors.CoordinatorError | None = None
@@ -116,7 +117,7 @@ class ServiceView:
         """Returns a new iterator over changes; it begins with an `added` for every instance there is."""
         with self._guard:
             reader = Changes(self, ChangeBuffer(self._table.instances))
-            self._readers.append(reader)
+            self._readers.add(reader)
             return reader
 
     async def wait_for(self, n: int, timeout_s: float | None = None) -> tuple[Instance, ...]:
@@ -148,8 +149,7 @@ class ServiceView:
     def forget(self, reader: Reader[Change]) -> None:
         """The reader wants no more changes."""
         with self._guard:
-            if reader in self._readers:
-                self._readers.remove(reader)
+            self._readers.discard(reader)
         reader.wake()
 
     async def close(self) -> None:
@@ -167,7 +167,7 @@ class ServiceView:
             async for batch in self._watch:
                 with self._guard:
                     changes = self._table.apply(batch)
-                    for reader in self._readers if changes else ():
+                    for reader in list(self._readers) if changes else ():
                         reader.add(changes)
         except errors.CoordinatorError as error:
             _log.error("the view of %s ended: %s", self.service, error)
@@ -178,7 +178,7 @@ class ServiceView:
 
     def _wake_readers(self) -> None:
         with self._guard:
-            for reader in self._readers:
+            for reader in list(self._readers):
                 reader.wake()
 
 

@@ -24,6 +24,8 @@ _log = logging.getLogger("coordinator_client")
 
 SessionMaker = Callable[[Callable[[Session], None]], Session]
 REGISTER_ATTEMPTS_MAX = 5
+CANCELLED_CLOSE_TIMEOUT_S = 1.0
+"""How long deregistering may take when a program that drains does not want to wait."""
 
 
 class Registration:
@@ -49,6 +51,8 @@ class Registration:
         self._make_session = make_session
         self._drain_s = drain_s
         self._session: Session | None = None
+        self._untold = False
+        """Whether the program set a state that may not be written yet."""
         self._stop = io.Flag()
         self._wake = io.Flag()
         self._registered = io.Flag()
@@ -117,7 +121,14 @@ class Registration:
         if self._stop.is_set():
             return
         if drain_s > 0 and self.registered:
-            await self._drain(drain_s)
+            try:
+                await self._drain(drain_s)
+            except BaseException:
+                await self._deregister(CANCELLED_CLOSE_TIMEOUT_S)
+                raise
+        await self._deregister(None)
+
+    async def _deregister(self, timeout_s: float | None) -> None:
         if self._stop.is_set():
             return
         self._stop.set()
@@ -125,7 +136,7 @@ class Registration:
         self._registered.clear()
         session = self._session
         if session is not None:
-            await session.close()
+            await session.close(timeout_s=timeout_s)
         if self._worker is not None:
             await self._worker.join(self._connection.timeout_s)
             if self._session is not None and self._session is not session:
@@ -151,11 +162,14 @@ class Registration:
         state = InstanceState(status, note)
         value = state.to_json()
         self._instance = replace(self._instance, state=state)
+        self._untold = True
         session = self._session
         if session is None:
             raise errors.Closed("the registration is not open")
         key = state_key(self._instance.service, self._instance.id)
         await session.put(key, value)
+        if self._instance.state == state:
+            self._untold = False
 
     async def _register(self) -> None:
         """Opens a session and writes both keys under it, in one transaction."""
@@ -188,7 +202,8 @@ class Registration:
         # At the first registration the program's word counts; later, what became of it.
         if isinstance(found, KeyValue):
             mod_revision = found.mod_revision
-            value = found.value if self._session is not None else value
+            again = self._session is not None and not self._untold
+            value = found.value if again else value
         txn = Txn(self._connection, writes).when(Key(state).mod_revision == mod_revision)
         txn.then(Put(definition, instance.to_json(), session), Put(state, value, session))
         try:
@@ -198,8 +213,11 @@ class Registration:
         if result.succeeded:
             revision = result.revision
             self._instance = replace(
-                instance, create_revision=revision, mod_revision=revision, session=session.id
+                self._instance, create_revision=revision, mod_revision=revision, session=session.id
             )
+            if self._instance.state != instance.state:
+                return False  # another one was set meanwhile
+            self._untold = False
         return result.succeeded
 
     def _note_loss(self, session: Session) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+import weakref
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
@@ -39,7 +40,7 @@ class ServiceView:
     ) -> None:
         self._watch = watch
         self._table = ServiceTable(service) if accepts is None else ServiceTable(service, accepts)
-        self._readers: list[Changes] = []
+        self._readers: weakref.WeakSet[Reader[Change]] = weakref.WeakSet()
         self._guard = io.Guard()
         self._closed = io.Flag()
         self._error: errors.CoordinatorError | None = None
@@ -117,7 +118,7 @@ class ServiceView:
         """Returns a new iterator over changes; it begins with an `added` for every instance there is."""
         with self._guard:
             reader = Changes(self, ChangeBuffer(self._table.instances))
-            self._readers.append(reader)
+            self._readers.add(reader)
             return reader
 
     def wait_for(self, n: int, timeout_s: float | None = None) -> tuple[Instance, ...]:
@@ -149,8 +150,7 @@ class ServiceView:
     def forget(self, reader: Reader[Change]) -> None:
         """The reader wants no more changes."""
         with self._guard:
-            if reader in self._readers:
-                self._readers.remove(reader)
+            self._readers.discard(reader)
         reader.wake()
 
     def close(self) -> None:
@@ -168,7 +168,7 @@ class ServiceView:
             for batch in self._watch:
                 with self._guard:
                     changes = self._table.apply(batch)
-                    for reader in self._readers if changes else ():
+                    for reader in list(self._readers) if changes else ():
                         reader.add(changes)
         except errors.CoordinatorError as error:
             _log.error("the view of %s ended: %s", self.service, error)
@@ -179,7 +179,7 @@ class ServiceView:
 
     def _wake_readers(self) -> None:
         with self._guard:
-            for reader in self._readers:
+            for reader in list(self._readers):
                 reader.wake()
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Mapping
 from types import TracebackType
@@ -132,9 +133,8 @@ class Session:
             return False
         alive = not self.lost.is_set()
         if alive:
-            request = session_pb2.SessionCloseRequest(id=self._id)
             try:
-                self._connection.call(calls.SESSION_CLOSE, request, safe=True, timeout_s=timeout_s)
+                self._end(self._connection.timeout_s if timeout_s is None else timeout_s)
             except errors.SessionNotFound:
                 alive = False
             except errors.CoordinatorError as error:
@@ -143,6 +143,20 @@ class Session:
         if self._worker is not None:
             self._worker.join(self._connection.timeout_s)
         return alive
+
+    def _end(self, timeout_s: float) -> None:
+        """Asks the cluster to end the session; raises SessionNotFound if that was surely done by somebody else."""
+        request = session_pb2.SessionCloseRequest(id=self._id)
+        began_s = io.now_s()
+        try:
+            self._connection.call(calls.SESSION_CLOSE, request, safe=False, timeout_s=timeout_s)
+        except errors.OutcomeUnknown:
+            left_s = timeout_s - (io.now_s() - began_s)
+            if left_s <= 0:
+                raise
+            # That it is gone now may come from the request whose answer was lost.
+            with contextlib.suppress(errors.SessionNotFound):
+                self._connection.call(calls.SESSION_CLOSE, request, safe=True, timeout_s=left_s)
 
     def check_alive(self) -> None:
         """Raises SessionLost if the session is lost, and Closed if it is not open."""

@@ -34,7 +34,9 @@ def wait_for_end(condition: Callable[[float], bool] = never) -> None:
         raise Ended
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, end) for number in numbers}
+    # Whoever started this program may want it to outlive its terminal (nohup).
+    heeded = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, end) for number in heeded}
     try:
         while not condition(POLL_S):
             pass
@@ -55,9 +57,11 @@ def closing_on_interrupt(close: Callable[[], object]) -> Iterator[None]:
 
     An exception alone would not do: a signal that comes in the moment before the program begins to wait for another
     thread is noticed when that wait is over, which may be never. `close`, called on a thread of its own, ends the wait.
-    A second SIGINT ends the program at once. Outside of the main thread it does nothing.
+    A second SIGINT ends the program at once. Outside of the main thread, or where the program was started so
+    that it passes SIGINT over, it does nothing.
     """
-    if threading.current_thread() is not threading.main_thread():
+    ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    if ignored or threading.current_thread() is not threading.main_thread():
         yield
         return
     interrupted = threading.Event()

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -28,6 +29,10 @@ END_TIMEOUT_S = 10.0
 POLL_S = 0.02
 START_ATTEMPTS_MAX = 3
 """Somebody else may take a port between the moment it was found free and the start of the node."""
+
+
+_STARTER = ThreadPoolExecutor(1, "coordinator-starter")
+"""On Linux a child that goes with its parent goes with the thread that started it."""
 
 
 class NodeError(Exception):
@@ -59,6 +64,11 @@ class Node:
         return self._process is not None and self._process.poll() is None
 
     @property
+    def answers(self) -> bool:
+        """Whether it runs and is not paused."""
+        return self.running and not self._paused
+
+    @property
     def pid(self) -> int | None:
         """Of its process; None when it does not run."""
         return self._process.pid if self._process is not None and self.running else None
@@ -81,14 +91,15 @@ class Node:
         command = [sys.executable, "-m", "coordinator", "serve", *self._arguments]
         with self.folder.with_suffix(".log").open("ab") as log:
             # Should this process be killed, the node goes with it (on Linux).
-            self._process = subprocess.Popen(
+            self._process = _STARTER.submit(
+                subprocess.Popen,
                 [sys.executable, leash.__file__, *command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=environment,
                 start_new_session=True,
-            )
+            ).result()
         self._paused = False
 
     def pause(self) -> None:
@@ -207,7 +218,7 @@ class Nodes(Sequence[Node]):
                 with contextlib.suppress(CoordinatorError):
                     for member in client.members():
                         for node in self._nodes:
-                            if member.leader and node.name == member.name and node.running:
+                            if member.leader and node.name == member.name and node.answers:
                                 return node
                 time.sleep(POLL_S)
         raise NodeError("no node leads")
@@ -235,9 +246,11 @@ class Nodes(Sequence[Node]):
         for node in self._nodes:
             with connect(node.endpoint, timeout_s=1.0) as client:
                 while True:
-                    node.check()
+                    for other in self._nodes:
+                        other.check()
                     try:
                         client.get("/")
+                        node.check()
                         break
                     except CoordinatorError as error:
                         if time.monotonic() > deadline:

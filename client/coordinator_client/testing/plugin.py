@@ -6,12 +6,10 @@ The processes start once for each run of the tests; each test finds them all run
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import pytest
 
-if TYPE_CHECKING:
-    from coordinator_client.testing.nodes import Node, Nodes
+from coordinator_client.testing.nodes import Node, Nodes
 
 CLUSTER_SIZE = 3
 
@@ -43,8 +41,5 @@ def coordinator_cluster(_coordinator_several: Nodes) -> Nodes:
 
 
 def _running(factory: pytest.TempPathFactory, name: str, count: int) -> Iterator[Nodes]:
-    # Late, so that runs that use none of this are not slower for it.
-    from coordinator_client.testing.nodes import Nodes
-
     with Nodes(factory.mktemp(name), count) as nodes:
         yield nodes

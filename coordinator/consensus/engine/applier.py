@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from coordinator.consensus.engine.core import REGULAR, Core
+from coordinator.consensus.engine.core import Core
+from coordinator.consensus.engine.log import REGULAR
 from coordinator.consensus.interface import Application
 from coordinator.errors import FatalError
 

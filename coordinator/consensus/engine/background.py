@@ -20,8 +20,9 @@ NICENESS = 10
 class BackgroundThread:
     """One thread at a low priority, where the system has such for single threads (Linux).
 
-    It holds the lock of the interpreter at that priority, too, so that it is no place for long work in Python beside a
-    loop from which others wait for an answer.
+    It holds the lock of the interpreter at that priority, too: where other programs keep all processors busy, the loop
+    of this one waits for it, by some tens of milliseconds. That is fine for a member that is about to take the place of
+    its whole state by a snapshot, on which nobody waits, and for nothing else.
     """
 
     def __init__(self, name: str) -> None:

@@ -8,7 +8,7 @@ name used here, with the reason; a test compares that list and this file with th
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any, Final
+from typing import Any
 
 import pysyncobj.syncobj as syncobj
 from pysyncobj import SyncObj, SyncObjConf
@@ -17,17 +17,11 @@ from pysyncobj.transport import Transport as SyncObjTransport
 
 from coordinator.consensus.codec import Append, RequestVote, Vote
 from coordinator.consensus.engine.hooks import CoreHooks
-from coordinator.consensus.engine.log import LogAdapter, Row
+from coordinator.consensus.engine.log import MEMBERS, NO_OP, REGULAR, LogAdapter, Row
 from coordinator.consensus.interface import Role
 from coordinator.consensus.journal import Entry, Journal
 from coordinator.consensus.settings import EngineConfig
 from coordinator.errors import FatalError
-
-REGULAR: Final = b"\x00"
-NO_OP: Final = b"\x01"
-MEMBERS: Final = b"\x02"
-"""First byte of an entry: the application's, one that a leader begins its term with, or a configuration."""
-KINDS: Final = (REGULAR, NO_OP, MEMBERS)
 
 _ROLES = (Role.FOLLOWER, Role.CANDIDATE, Role.LEADER)
 
@@ -74,7 +68,7 @@ class Core(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
         self.voting = self.this in voters
         """Whether this member votes."""
         self.standing = self.voting
-        """Whether this member may lead: it votes, or did until a removal that is not known to be committed."""
+        """Whether it may lead: it votes, or did until a removal that is not known to be committed."""
         others = [self._node(member) for member in sorted(voters) if member != self.this]
         make_journal = syncobj.createJournal
         syncobj.createJournal = lambda _: LogAdapter(journal)
@@ -224,6 +218,10 @@ class Core(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
         """One pass of the engine: elections, commit, heartbeats."""
         self._quorum_index = self._hooks.quorum_index() if self.leading else 0
         self.doTick(0)
+        # `SyncObj` counts the leader itself, which is one too many where that does not vote.
+        answered = self.voting or self.quorum_answered_within(self.conf.leaderFallbackTimeout)
+        if self.leading and not answered:
+            self._step_down()
         if not self.leading and self._SyncObj__raftElectionDeadline < self.now():
             # The time is over and there is nobody to campaign with: whoever led is not to be had.
             self._SyncObj__raftLeader = None
@@ -259,6 +257,9 @@ class Core(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
     def follow_term(self, term: int) -> None:
         """Another member is in a newer term: join it, without a leader for now."""
         self._SyncObj__setCurrentTerm(term, None)
+        self._step_down()
+
+    def _step_down(self) -> None:
         self._SyncObj__setState(syncobj._RAFT_STATE.FOLLOWER)
         self._SyncObj__raftLeader = None
 

@@ -29,9 +29,10 @@ from coordinator.consensus.codec import (
     TimeoutNow,
     Vote,
 )
-from coordinator.consensus.engine.core import KINDS, MEMBERS, Core
+from coordinator.consensus.engine.core import Core
 from coordinator.consensus.engine.durability import Durability, Send
 from coordinator.consensus.engine.elections import Elections
+from coordinator.consensus.engine.log import KINDS, MEMBERS
 from coordinator.consensus.engine.membership import read_members
 from coordinator.consensus.engine.reads import Reads
 from coordinator.consensus.engine.replication import Replication

@@ -5,7 +5,7 @@ pysyncobj addresses entries by their position in the log, we by their index.
 
 from __future__ import annotations
 
-from typing import overload
+from typing import Final, overload
 
 from pysyncobj.journal import Journal as SyncObjJournal
 
@@ -13,6 +13,12 @@ from coordinator.consensus.journal import Journal
 
 Row = tuple[bytes, int, int]
 """Content, index and term of an entry, as `SyncObj` has them."""
+
+REGULAR: Final = b"\x00"
+NO_OP: Final = b"\x01"
+MEMBERS: Final = b"\x02"
+"""First byte of an entry: the application's, one that a leader begins its term with, or a configuration."""
+KINDS: Final = (REGULAR, NO_OP, MEMBERS)
 
 
 class LogAdapter(SyncObjJournal):  # type: ignore[misc]  # pysyncobj has no types

@@ -18,7 +18,8 @@ from coordinator.consensus.configuration import (
     with_learner,
     without,
 )
-from coordinator.consensus.engine.core import MEMBERS, Core
+from coordinator.consensus.engine.core import Core
+from coordinator.consensus.engine.log import MEMBERS
 from coordinator.consensus.interface import (
     AddLearner,
     MemberChange,

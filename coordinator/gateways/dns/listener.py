@@ -41,6 +41,7 @@ class Listener:
         self._transport: asyncio.DatagramTransport | None = None
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
+        self._stopping = False
         self._busy: set[asyncio.Task[None]] = set()
         """Those that owe somebody an answer."""
 
@@ -84,6 +85,7 @@ class Listener:
 
     async def stop(self, grace_s: float) -> None:
         """Takes no more questions, answers those it has if it can within the grace, and lets go. Idempotent."""
+        self._stopping = True
         self._close_sockets()
         if self._server is not None:
             self._server.close()
@@ -102,6 +104,8 @@ class Listener:
 
     def receive(self, packet: bytes, sender: tuple[Any, ...], datagrams: _Datagrams) -> None:
         """Answers a datagram, now or later."""
+        if self._stopping:
+            return
         client = _pack_client(sender)
         try:
             now_s = asyncio.get_running_loop().time()
@@ -167,6 +171,8 @@ class Listener:
                 async with asyncio.timeout(self._idle_s):
                     await writer.drain()
                 self._busy.discard(task)
+                if self._stopping:
+                    return
                 # What has arrived is read without waiting: others have their turn all the same.
                 await asyncio.sleep(0)
         except (OSError, EOFError, TimeoutError):

@@ -169,3 +169,28 @@ async def test_it_ends_with_its_client(stage: Stage) -> None:
     assert mine.session is not None
     assert await mine.session.lost.wait(WAIT_S)
     await mine.close()
+
+
+async def test_a_state_that_was_set_without_a_session_is_written_with_the_next(
+    client: aio.Client,
+) -> None:
+    async with client.register("pay", "127.0.0.1", 80, id="i-1") as mine:
+        assert mine.session is not None
+        # The cluster does not know of it yet, and still has the key.
+        mine.session.declare_lost("nobody confirmed it in time")
+        with pytest.raises(SessionLost):
+            await mine.set_state("critical", "no database")
+        assert await mine.wait_registered(WAIT_S)
+        (instance,) = await client.instances("pay")
+        assert (instance.state.status, instance.state.note) == ("critical", "no database")
+
+
+async def test_a_drain_that_is_cancelled_deregisters_at_once(client: aio.Client) -> None:
+    mine = await client.register("pay", "127.0.0.1", 80, id="i-1", drain=60).open()
+    closing = asyncio.create_task(mine.close())
+    while (await client.instances("pay"))[0].state.status != "draining":
+        await asyncio.sleep(0.01)
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    assert await client.instances("pay") == ()

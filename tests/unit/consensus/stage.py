@@ -16,7 +16,7 @@ from coordinator.consensus.codec import (
     RequestVote,
     Vote,
 )
-from coordinator.consensus.engine.core import REGULAR
+from coordinator.consensus.engine.log import REGULAR
 from coordinator.consensus.engine.member import Engine
 from coordinator.consensus.interface import Peer, Role
 from coordinator.consensus.settings import EngineConfig

@@ -8,7 +8,8 @@ import pysyncobj.syncobj
 import pytest
 
 from coordinator.consensus.codec import Message, RequestVote
-from coordinator.consensus.engine.core import MEMBERS, NO_OP, REGULAR, Core
+from coordinator.consensus.engine.core import Core
+from coordinator.consensus.engine.log import MEMBERS, NO_OP, REGULAR
 from coordinator.consensus.interface import Role
 from coordinator.consensus.journal import Journal
 from coordinator.consensus.settings import EngineConfig

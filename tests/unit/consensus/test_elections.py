@@ -14,8 +14,8 @@ from coordinator.consensus.codec import (
     Vote,
 )
 from coordinator.consensus.configuration import configuration_of, encode_configuration, without
-from coordinator.consensus.engine.core import MEMBERS
 from coordinator.consensus.engine.elections import SUSPICION_SHARE_MAX
+from coordinator.consensus.engine.log import MEMBERS
 from coordinator.consensus.interface import Peer, Role
 from coordinator.errors import MemberRemoved
 from tests.unit.consensus.stage import Stage, make_peers
@@ -196,3 +196,25 @@ async def test_the_last_other_member_elects_the_one_that_goes(tmp_path: Path) ->
         stage.receive(2, AppendAck(2, False, 0, 3))
         await stage.until(lambda: bool(stage.failures))
         assert isinstance(stage.failures[0], MemberRemoved)
+
+
+async def test_one_that_goes_and_lost_its_quorum_leads_no_more(tmp_path: Path) -> None:
+    """Its follower would hear it for ever, and elect nobody else."""
+    async with Stage(tmp_path, 3) as stage:
+        await stand(stage)
+        for member in (2, 3):
+            stage.receive(member, PreVoteGrant(2))
+        await stage.until(lambda: stage.engine.status.term == 2)
+        for member in (2, 3):
+            stage.receive(member, Vote(2))
+        await stage.until(lambda: stage.role() is Role.LEADER)
+        core = stage.engine.parts.core
+        core.conf.leaderFallbackTimeout = 0.1
+
+        def given_up() -> bool:
+            core.note_answer(2)
+            stage.engine.parts.driver.run()
+            return stage.role() is not Role.LEADER
+
+        await stage.until(given_up)
+        assert core.leader is None

@@ -12,7 +12,7 @@ from coordinator.consensus.configuration import (
     with_learner,
     without,
 )
-from coordinator.consensus.engine.core import MEMBERS
+from coordinator.consensus.engine.log import MEMBERS
 from coordinator.consensus.engine.membership import History, read_members
 from coordinator.consensus.interface import AddLearner, MemberChange, Move, Peer, Promote, Remove
 from coordinator.consensus.journal import Journal

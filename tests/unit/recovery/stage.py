@@ -5,7 +5,7 @@ from __future__ import annotations
 from coordinator.config import MIB
 from coordinator.consensus.configuration import Configuration, configuration_of
 from coordinator.consensus.disk import Disk
-from coordinator.consensus.engine.core import NO_OP, REGULAR
+from coordinator.consensus.engine.log import NO_OP, REGULAR
 from coordinator.consensus.folder import FORMAT_VERSION, Identity, write_identity
 from coordinator.consensus.interface import Peer
 from coordinator.consensus.journal import Journal

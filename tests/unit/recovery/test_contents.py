@@ -8,7 +8,7 @@ import pytest
 
 from coordinator.consensus.configuration import configuration_of, encode_configuration
 from coordinator.consensus.disk import LocalDisk
-from coordinator.consensus.engine.core import MEMBERS
+from coordinator.consensus.engine.log import MEMBERS
 from coordinator.consensus.journal import Journal
 from coordinator.errors import ConfigError, DamageError
 from coordinator.recovery.contents import Remains, digest_of, open_snapshot

@@ -92,7 +92,9 @@ async def test_many_questions_on_one_connection_are_answered_in_order() -> None:
 
 
 @pytest.mark.parametrize(
-    "sent", [b"\xff\xff", framed(b"short"), framed(query("a.", "A").to_wire())[:-1]]
+    "sent",
+    [b"\xff\xff", framed(b"short"), framed(query("a.", "A").to_wire())[:-1]],
+    ids=["too long", "no message", "cut short"],  # a query has another number each time
 )
 async def test_a_connection_that_makes_no_sense_or_is_idle_is_closed(sent: bytes) -> None:
     async with listening(idle_s=0.2) as (_, port):
