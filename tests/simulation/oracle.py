@@ -106,7 +106,7 @@ class Oracle:
             earlier = () if known is None else (*known.earlier, known)
             self.sessions[session.id] = SessionStory(now, earlier=earlier)
         if applied.ended:
-            expired = _expired_by(entry)
+            expired = _expired_by(entry, term)
             for session_id in applied.ended:
                 story = self.sessions[session_id]
                 story.ended_at, story.expired = now, session_id in expired
@@ -114,12 +114,12 @@ class Oracle:
             self._digests[index] = self.machine.digest()
 
 
-def _expired_by(entry: bytes) -> set[int]:
-    """The sessions that an entry may end because of a deadline."""
+def _expired_by(entry: bytes, term: int) -> set[int]:
+    """The sessions that an entry of a term may end because of a deadline; what an earlier leader found is void."""
     expired: set[int] = set()
     for raw in decode_bundle(entry):
         command = decode_command(decode_proposal(raw).command)
-        if isinstance(command, SessionExpire):
+        if isinstance(command, SessionExpire) and command.term == term:
             expired.update(command.ids)
     return expired
 

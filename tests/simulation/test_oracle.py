@@ -9,7 +9,19 @@ import pytest
 
 from coordinator.config import Limits, Timing
 from coordinator.consensus.interface import ConsensusStatus, Role
-from coordinator.state.commands import Put, Write, encode_bundle, encode_command, encode_proposal
+from coordinator.state.commands import (
+    Command,
+    LeaderElected,
+    Put,
+    SessionClose,
+    SessionExpire,
+    SessionOpen,
+    Write,
+    encode_bundle,
+    encode_command,
+    encode_proposal,
+)
+from coordinator.state.model import Cause
 from tests.simulation.hosts import make_peer
 from tests.simulation.loop import SimLoop, simulated
 from tests.simulation.oracle import ObservedNode, Oracle
@@ -100,6 +112,13 @@ def test_a_snapshot_of_another_revision(loop: SimLoop) -> None:
     assert "restored revision 2 as of entry 3" in oracle.complaints[0]
 
 
+def together(*commands: Command) -> bytes:
+    """An entry with commands of one member."""
+    return encode_bundle(
+        [encode_proposal(1, number, encode_command(c)) for number, c in enumerate(commands, 1)]
+    )
+
+
 def test_two_leaders_of_one_term(loop: SimLoop) -> None:
     oracle = Oracle(loop)
     status = ConsensusStatus(Role.LEADER, 3, 1, 0, 0, 0, 0, 0, 0)
@@ -108,3 +127,14 @@ def test_two_leaders_of_one_term(loop: SimLoop) -> None:
     assert not oracle.complaints
     oracle.led(2, status)
     assert "both lead term 3" in oracle.complaints[0]
+
+
+def test_an_expiry_of_an_earlier_leader_is_void(loop: SimLoop) -> None:
+    oracle = Oracle(loop)
+    one, _ = make_nodes(loop, oracle)
+    one.apply(2, 3, together(LeaderElected(3, 9), SessionOpen(7, 1_000), SessionOpen(8, 1_000)))
+    late = SessionExpire(2, (7, 8), Cause.SESSION_EXPIRED)
+    one.apply(3, 3, together(SessionClose(7), late))
+    assert oracle.sessions[7].ended_at is not None and not oracle.sessions[7].expired
+    one.apply(4, 3, together(SessionExpire(3, (8,), Cause.SESSION_EXPIRED)))
+    assert oracle.sessions[8].ended_at is not None and oracle.sessions[8].expired
