@@ -20,6 +20,7 @@ MAY_BE_ZERO = frozenset(
         "history_age_ms_max",
         "digest_check_ms",
         "scrub_pause_ms",
+        "guard_window_ms",
         "dns_ttl_s",
         "dns_negative_ttl_s",
     }
@@ -80,6 +81,10 @@ class Limits:
     """Snapshots that clients fetch from this node at once."""
     journal_size_bytes_max: int = 64 * MIB
     """A snapshot is taken, and the journal cut, when it grows beyond this."""
+    guard_share_percent: int = 50
+    """A service that loses more than this share of its instances within the guard's window keeps them for a while."""
+    guard_instances_min: int = 4
+    """Services with fewer instances are not guarded."""
     dns_udp_size_bytes_max: int = 1_232
     """Of one datagram, which then crosses nearly every network in one piece; the rest of an answer is had over TCP."""
     dns_large_answers_per_s_max: int = 100
@@ -108,6 +113,8 @@ class Timing:
     """Between two looks at some 1,000 records each, to see that memory holds what was applied; 0: never."""
     session_check_ms: int = 50
     """How often the leader looks for sessions whose deadline has passed."""
+    guard_window_ms: int = 30_000
+    """Within how long a service must lose its instances to be guarded, and how long they are kept then; 0: never."""
     watch_progress_ms: int = 10_000
     """How often an idle watch that asked for it is told its progress."""
     drain_ms: int = 2_000

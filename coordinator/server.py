@@ -17,6 +17,7 @@ from coordinator.api.kv import KVService
 from coordinator.api.session import SessionService
 from coordinator.api.watch import WatchService
 from coordinator.catalog.catalog import Catalog
+from coordinator.catalog.guard import Guard
 from coordinator.config import Config
 from coordinator.consensus.engine.member import Engine
 from coordinator.consensus.settings import EngineConfig
@@ -56,6 +57,7 @@ class Server:
             timing,
             origin.cluster_key,
             disk_free=lambda: free_bytes(config.data_dir),
+            expiry_policy=Guard(limits, timing),
         )
         self._engine = Engine(
             EngineConfig(

@@ -33,9 +33,9 @@ ROOMS = {
     "consensus.engine": room("errors config consensus", "msgspec zstandard structlog pysyncobj"),
     "consensus": room("errors config", "msgspec zstandard structlog xxhash"),
     "node": room("errors config naming state consensus.interface", "msgspec structlog"),
-    "catalog": room(f"errors config {NODE}", "msgspec"),
+    "catalog": room(f"errors config node.expiry state.machine {NODE}", "msgspec structlog"),
     "api": room(
-        f"errors config rpc naming catalog {NODE}",
+        f"errors config rpc naming catalog node.expiry {NODE}",
         "coordinator_client.pb google.protobuf",
     ),
     "wire": room("errors config rpc", "grpc grpc_health grpc_reflection google uvloop structlog"),

@@ -11,6 +11,7 @@ from coordinator.api import render
 from coordinator.api.convert import Converter
 from coordinator.api.window import check_window
 from coordinator.errors import RequestError, Status
+from coordinator.node.expiry import SYSTEM_PREFIX
 from coordinator.node.interface import Node
 from coordinator.rpc import Bidi, Call, Service, Stream, Unary, deadline_of, invalid, too_large
 from coordinator.state.commands import SessionClose, SessionOpen
@@ -98,6 +99,8 @@ class SessionService:
             0 <= request.disconnect_grace_ms <= request.ttl_ms
         ):
             raise invalid("disconnect_grace_ms", "must be from 0 to ttl_ms")
+        if any(key.startswith(SYSTEM_PREFIX) for key in request.metadata):
+            raise invalid("metadata", f"has a key that begins with {SYSTEM_PREFIX!r}, as none may")
         size = sum(len(k.encode()) + len(v.encode()) for k, v in request.metadata.items())
         if size > limits.session_metadata_size_bytes_max:
             raise too_large("metadata in bytes", size, limits.session_metadata_size_bytes_max)

@@ -21,6 +21,7 @@ from coordinator.consensus.interface import (
 from coordinator.errors import FatalError, RequestError, Status
 from coordinator.node.administration import Administration
 from coordinator.node.compaction import Compaction
+from coordinator.node.expiry import ExpiryPolicy, KeepNothing
 from coordinator.node.integrity import Integrity
 from coordinator.node.interface import Alarm, MemberStatus
 from coordinator.node.keepalives import KeepAlives
@@ -79,6 +80,7 @@ class MemberNode:
         timing: Timing,
         cluster_key: int = 0,
         disk_free: Callable[[], int] | None = None,
+        expiry_policy: ExpiryPolicy = KeepNothing(),  # noqa: B008  # has no state
     ) -> None:
         """`disk_free` returns the bytes left where consensus writes; called on another thread. None: nobody looks."""
         self.member = member
@@ -96,6 +98,7 @@ class MemberNode:
         self._stopping = False
         self._failed = False
         self._disk_free = disk_free
+        self._policy = expiry_policy
         self._scrubbing = Scrubbing(self.state, limits, timing, self._fail)
         self._leader_known = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
@@ -116,7 +119,7 @@ class MemberNode:
         me, state, limits, timing = self.member.id, self.state, self.limits, self.timing
         self._space = Space(consensus, state, me, limits, self._disk_free)
         self._proposals = Proposals(consensus, me, limits, self._space.refuses)
-        self._expirer = SessionExpirer(consensus, state, timing, self._offer)
+        self._expirer = SessionExpirer(consensus, state, timing, self._offer, self._policy)
         self._compaction = Compaction(consensus, state, limits, timing, self._offer)
         self._integrity = Integrity(consensus, state, me, timing, self._offer, self._fail)
         self._keep_alives = KeepAlives(consensus, self._expirer)

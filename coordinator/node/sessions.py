@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from coordinator.config import Timing
 from coordinator.consensus.interface import Consensus, ConsensusStatus, Role
 from coordinator.errors import OutcomeUnknown, RequestError
+from coordinator.node.expiry import ExpiryPolicy, is_system
 from coordinator.node.messages import Renewal
 from coordinator.state.commands import SessionExpire
 from coordinator.state.machine import StateMachine
@@ -24,6 +25,9 @@ from coordinator.state.results import Outcome
 
 EXPIRE_IDS_MAX = 100
 """Sessions that one command ends, so that no entry takes long to apply."""
+
+EXPIRE_KEYS_MAX = 1_000
+"""Keys of the sessions that one command ends, or those of one session."""
 
 
 class SessionExpirer:
@@ -35,11 +39,13 @@ class SessionExpirer:
         state: StateMachine,
         timing: Timing,
         expire: Callable[[SessionExpire], asyncio.Future[Outcome]],
+        policy: ExpiryPolicy,
     ) -> None:
         self._consensus = consensus
         self._state = state
         self._timing = timing
         self._expire = expire
+        self._policy = policy
         self._loop = asyncio.get_running_loop()
         # The term in which deadlines run here; 0: they don't.
         self._term = 0
@@ -136,18 +142,37 @@ class SessionExpirer:
                 self._push(session_id)
             else:
                 due.append(session_id)
+        if not due:
+            return
+        self._policy.judge(self._state, due, now)
         silent = [i for i in due if i not in self._lost]
         lost = [i for i in due if i in self._lost]
         for ids, cause in ((silent, Cause.SESSION_EXPIRED), (lost, Cause.CONNECTION_LOST)):
-            for start in range(0, len(ids), EXPIRE_IDS_MAX):
-                self._end(ids[start : start + EXPIRE_IDS_MAX], cause)
+            for some in self._portions(ids):
+                self._end(some, cause)
+
+    def _portions(self, ids: Iterable[int]) -> Iterator[list[int]]:
+        """Yields the sessions in portions that one command may end."""
+        portion: list[int] = []
+        keys = 0
+        for session_id in ids:
+            count = self._state.session_key_count(session_id)
+            if portion and (len(portion) == EXPIRE_IDS_MAX or keys + count > EXPIRE_KEYS_MAX):
+                yield portion
+                portion, keys = [], 0
+            portion.append(session_id)
+            keys += count
+        if portion:
+            yield portion
 
     def _end(self, ids: Sequence[int], cause: Cause) -> None:
         for session_id in ids:
             self._ending.setdefault(session_id, self._loop.create_future())
         term = self._term
+        inheritance = self._policy.keep(self._state, ids, cause)
+        command = SessionExpire(term, tuple(ids), cause, inheritance.heirs, inheritance.kept)
         try:
-            future = self._expire(SessionExpire(term, tuple(ids), cause))
+            future = self._expire(command)
         except RequestError:
             self._spare(ids)
         else:
@@ -206,16 +231,21 @@ class SessionExpirer:
         if any(i in self._ending for i in ids):
             return None
         return tuple(
-            Renewal(0 if (session := self._state.session(i)) is None else session.ttl_ms, number)
+            Renewal(session.ttl_ms if (session := self._renewable(i)) is not None else 0, number)
             for i, number in zip(ids, numbers, strict=True)
         )
+
+    def _renewable(self, session_id: int) -> Session | None:
+        """Returns a session that its client may keep alive."""
+        session = self._state.session(session_id)
+        return None if session is None or is_system(session) else session
 
     def _renew(self, ids: Sequence[int], attachments: Sequence[int]) -> list[int]:
         """Records that sessions are alive; returns the numbers of their streams."""
         now = self._loop.time()
         numbers = []
         for session_id, number in zip(ids, attachments, strict=True):
-            session = self._state.session(session_id)
+            session = self._renewable(session_id)
             if session is None or session_id in self._ending:
                 numbers.append(0)
                 continue

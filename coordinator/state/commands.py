@@ -149,16 +149,43 @@ class SessionClose(msgspec.Struct, frozen=True, array_like=True, tag="sc"):
     request: RequestId | None = None
 
 
+class Heir(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """A session that takes over keys of sessions that end. It is opened when it takes the first one."""
+
+    id: int
+    ttl_ms: int
+    metadata: tuple[tuple[str, str], ...] = ()
+
+
+class Keep(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """A key that outlives its session: it moves to an heir as it is, and another one, its mark, says so.
+
+    Passed over if the session does not own the key any more. The mark is written under the heir if it still has the
+    `mark_revision` that it had when this was decided (0: it did not exist); otherwise somebody has written it since,
+    and it goes with the key as it is, if it belongs to the same session.
+    """
+
+    session: int
+    key: bytes
+    heir: int
+    mark: bytes
+    mark_value: bytes
+    mark_revision: int
+
+
 class SessionExpire(msgspec.Struct, frozen=True, array_like=True, tag="se"):
     """Ends sessions whose deadline has passed, each in a revision of its own if it owns keys.
 
     Ignored unless `term` is that of the newest `LeaderElected` applied: a deposed leader ends nobody.
-    Ids that are not open are passed over.
+    Ids that are not open are passed over. Their keys are deleted, but for those that `kept` names: these go to one of
+    the `heirs`, in the same revision.
     """
 
     term: int
     ids: tuple[int, ...]
     cause: Cause = Cause.SESSION_EXPIRED
+    heirs: tuple[Heir, ...] = ()
+    kept: tuple[Keep, ...] = ()
 
 
 class LeaderElected(msgspec.Struct, frozen=True, array_like=True, tag="le"):

@@ -25,9 +25,10 @@ from coordinator.state.commands import (
     Write,
 )
 from coordinator.state.hold import Hold
+from coordinator.state.inheritance import Will, read_wills, settle
 from coordinator.state.keyspace import Keyspace, parent_of
 from coordinator.state.leftovers import Leftovers
-from coordinator.state.model import Batch, Cause, Event, Session
+from coordinator.state.model import Batch, Cause, Session
 from coordinator.state.results import (
     Applied,
     Code,
@@ -336,19 +337,21 @@ class StateMachine:
 
     def _expire(self, command: SessionExpire) -> Result:
         if self._leader_term and command.term == self._leader_term:
+            wills = read_wills(command)
             for id in command.ids:
                 if id in self._sessions:
-                    self._end(id, command.cause)
+                    self._end(id, command.cause, wills.get(id))
         return Done()
 
-    def _end(self, id: int, cause: Cause) -> SessionResult:
-        events = []
-        for key in self._keyspace.keys_of(id):
-            events.append(Event(key, None, self._keyspace.get(key), cause))
-        if events:
-            self._applied.batches.append(self._keyspace.commit(tuple(events)))
+    def _end(self, id: int, cause: Cause, will: Will | None = None) -> SessionResult:
+        estate = settle(self._keyspace, id, cause, will)
+        for heir in estate.heirs:
+            if heir.id not in self._sessions:
+                self._open(SessionOpen(heir.id, heir.ttl_ms, None, heir.metadata))
+        if estate.events:
+            self._applied.batches.append(self._keyspace.commit(estate.events))
         self._applied.ended.append(id)
-        return SessionResult(self._sessions.end(id), len(events))
+        return SessionResult(self._sessions.end(id), estate.deleted)
 
     def _elect(self, command: LeaderElected) -> Result:
         self._leader_term = max(self._leader_term, command.term)

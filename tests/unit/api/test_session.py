@@ -123,6 +123,8 @@ async def test_what_crosses_a_limit_is_refused(small_face: Face) -> None:
     face = small_face
     exhausted = grpc.StatusCode.RESOURCE_EXHAUSTED
     assert (await refused(opened(face, metadata={"k": "x" * 20})))[0] == exhausted
+    reserved = await refused(opened(face, metadata={"coordinator.guard": "a"}))
+    assert reserved[0] == grpc.StatusCode.INVALID_ARGUMENT
     await opened(face)
     await opened(face)
     assert (await refused(opened(face)))[0] == exhausted

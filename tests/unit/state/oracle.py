@@ -189,10 +189,10 @@ class Oracle:
                     if id not in self.sessions:
                         raise Refused(Code.SESSION_NOT_FOUND, id)
                     return self.end(id, Cause.SESSION_CLOSED)
-                case SessionExpire(term, ids, cause):
+                case SessionExpire(term, ids):
                     for id in ids:
                         if term == self.term and self.term and id in self.sessions:
-                            self.end(id, cause)
+                            self.expire(id, command)
                     return Done()
                 case DigestCheck():
                     return Done()
@@ -224,6 +224,48 @@ class Oracle:
         self.ended.append(id)
         del self.floors[id], self.results[id]
         return SessionResult(self.sessions.pop(id), len(owned))
+
+    def expire(self, id: int, command: SessionExpire) -> None:
+        """Ends a session; what the command names goes to its heirs, with what marks it."""
+        heirs = {heir.id: heir for heir in reversed(command.heirs)}
+        keeps = {
+            keep.key: keep
+            for keep in command.kept
+            if keep.session == id and keep.heir in heirs and keep.heir not in command.ids
+            if keep.heir > 0
+        }
+        owned = {key: kv for key, kv in self.keys.items() if kv.session == id}
+        puts: dict[bytes, tuple[bytes, int]] = {}
+        for key in sorted(owned.keys() & keeps.keys()):
+            keep = keeps[key]
+            puts[key] = (owned[key].value, keep.heir)
+        for key in sorted(owned.keys() & keeps.keys()):
+            keep = keeps[key]
+            mark = self.keys.get(keep.mark)
+            if keep.mark in keeps or keep.mark in puts:
+                continue
+            if keep.mark_revision == (mark.mod_revision if mark else 0):
+                if mark is None or mark.session in (0, id):
+                    puts[keep.mark] = (keep.mark_value, keep.heir)
+            elif mark is not None and mark.session == id:
+                puts[keep.mark] = (mark.value, keep.heir)
+        for _, number in (puts[key] for key in sorted(owned.keys() & keeps.keys())):
+            if number not in self.sessions:
+                heir = heirs[number]
+                self.open(number, heir.ttl_ms, None, heir.metadata)
+        now, keys, events = self.revision + 1, dict(self.keys), []
+        for key in sorted(owned.keys() | puts.keys()):
+            prev = self.keys.get(key)
+            if key in puts:
+                value, session = puts[key]
+                created, version = (prev.create_revision, prev.version + 1) if prev else (now, 1)
+                keys[key] = KeyValue(key, value, created, now, version, session)
+                events.append(Event(key, keys[key], prev))
+            else:
+                events.append(Event(key, None, keys.pop(key), command.cause))
+        self.commit(keys, events)
+        self.ended.append(id)
+        del self.floors[id], self.results[id], self.sessions[id]
 
     def commit(self, keys: Keys, events: list[Event]) -> None:
         if events:

@@ -10,6 +10,8 @@ from coordinator.state.commands import (
     Compare,
     DeleteRange,
     DigestCheck,
+    Heir,
+    Keep,
     LeaderElected,
     Operator,
     Put,
@@ -39,7 +41,13 @@ EVERYTHING: list[Command] = [
     Compact(9, RequestId(1, 1)),
     SessionOpen(1, 1000, 5, (("a", "b"),)),
     SessionClose(1, RequestId(1, 1)),
-    SessionExpire(3, (1, 2), Cause.CONNECTION_LOST),
+    SessionExpire(
+        3,
+        (1, 2),
+        Cause.CONNECTION_LOST,
+        (Heir(5, 1000, (("a", "b"),)),),
+        (Keep(1, b"a", 5, b"m", b"v", 7),),
+    ),
     LeaderElected(1, 2**64 - 1),
     DigestCheck(1),
 ]
@@ -90,3 +98,8 @@ def test_format_of_a_bundle_stays() -> None:
 def test_operators_are_numbered_as_on_the_wire() -> None:
     wire = dict(kv_pb2.Compare.Operator.items())
     assert wire == {operator.name: operator.value for operator in Operator}
+
+
+def test_an_expiry_of_an_older_writer_keeps_nothing() -> None:
+    old = msgspec.msgpack.encode(["se", 3, [1], 3])
+    assert commands.decode_command(old) == SessionExpire(3, (1,), Cause.SESSION_EXPIRED, (), ())

@@ -17,6 +17,8 @@ from coordinator.state.commands import (
     Compare,
     DeleteRange,
     DigestCheck,
+    Heir,
+    Keep,
     LeaderElected,
     Op,
     Operator,
@@ -109,6 +111,16 @@ _ops = st.recursive(
 _requests = st.none() | st.builds(
     RequestId, st.sampled_from(SESSIONS), st.integers(0, 5), st.sampled_from([0, 0, 0, 1, 2, 4])
 )
+_heirs = st.builds(Heir, st.integers(0, 3), st.just(500), st.sampled_from([(), (("a", "1"),)]))
+_keeps = st.builds(
+    Keep,
+    st.sampled_from(SESSIONS),
+    keys,
+    st.integers(0, 3),
+    keys,
+    st.sampled_from(VALUES),
+    st.integers(0, 9),
+)
 any_command: st.SearchStrategy[Command] = (
     st.builds(
         Write, _puts | _deletes | _ops.filter(lambda op: not isinstance(op, Range)), _requests
@@ -127,6 +139,8 @@ any_command: st.SearchStrategy[Command] = (
         st.integers(0, 2),
         st.lists(st.sampled_from(SESSIONS), max_size=3).map(tuple),
         st.sampled_from(Cause),
+        st.lists(_heirs, max_size=2).map(tuple),
+        st.lists(_keeps, max_size=4).map(tuple),
     )
     | st.builds(LeaderElected, st.integers(1, 2), st.integers(0, 9))
     | st.builds(DigestCheck, st.integers(0, 2))
@@ -162,10 +176,25 @@ class Workload:
         if dice < 0.96:
             return SessionClose(session, self._request())
         if dice < 0.99:
-            return SessionExpire(
-                self.number(1, 2), (session, self.choice(SESSIONS)), self.choice(list(Cause))
-            )
+            return self._expiry(session, revision)
         return LeaderElected(self.number(1, 2), self.number(1, 9))
+
+    def _expiry(self, session: int, revision: int) -> SessionExpire:
+        heir = Heir(self.choice(SESSIONS), 500, (("b", "1"), ("a", "2")))
+        kept = tuple(
+            Keep(
+                session,
+                self.choice(NAMES),
+                heir.id,
+                self.choice(NAMES),
+                self.choice(VALUES),
+                self.choice([0, max(revision - self.number(0, 9), 0)]),
+            )
+            for _ in range(self.choice([0, 0, 3, 6]))
+        )
+        ids = (session, self.choice(SESSIONS))
+        cause = self.choice(list(Cause))
+        return SessionExpire(self.number(1, 2), ids, cause, (heir,) if kept else (), kept)
 
     def query(self, revision: int) -> Range:
         return Range(
