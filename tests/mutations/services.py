@@ -14,6 +14,55 @@ def of_services(name: str, module: str, old: str, new: str, *tests: str) -> Muta
 
 MUTATIONS = [
     of_services(
+        "the-guard-counts-what-was-lost-before",
+        "catalog/guard",
+        "return min(len(losses), peak - (present - len(ids))), peak",
+        "return len(ids), peak",
+        "guard",
+    ),
+    of_services(
+        "instances-that-were-replaced-are-no-loss",
+        "catalog/guard",
+        "return min(len(losses), peak - (present - len(ids))), peak",
+        "return len(losses), peak",
+        "guard",
+    ),
+    of_services(
+        "closing-is-no-loss",
+        "catalog/guard",
+        "return min(len(losses), peak - (present - len(ids))), peak",
+        "return peak - (present - len(ids)), peak",
+        "guard",
+    ),
+    of_services(
+        "losses-grow-old",
+        "catalog/guard",
+        "losses[oldest] < since",
+        "False",
+        "guard",
+    ),
+    of_services(
+        "nothing-is-kept-twice",
+        "catalog/guard",
+        "if session is None or is_system(session):\n            continue",
+        "if session is None:\n            continue",
+        "guard",
+    ),
+    of_services(
+        "a-guard-leaves-an-operators-word",
+        "catalog/guard",
+        "if state.status in _OPERATORS_WORDS:",
+        "if False:",
+        "guard",
+    ),
+    of_services(
+        "what-is-kept-is-bounded",
+        "catalog/guard",
+        "if size > KEPT_SIZE_BYTES_MAX:",
+        "if False:",
+        "guard",
+    ),
+    of_services(
         "a-catalog-waits-until-the-node-has-caught-up",
         "catalog/catalog",
         "await self._node.read(local=False,",

@@ -51,7 +51,7 @@ def parse_seeds(text: str) -> range:
 def run_all(reports: Iterable[Report], seeds: range) -> int:
     """Prints what comes of seeds; returns how many failed."""
     begun, failed, passed = time.monotonic(), 0, 0
-    entries = acknowledged = reads = told = 0
+    entries = acknowledged = reads = told = heirs = 0
     for report in reports:
         if report.complaints:
             failed += 1
@@ -60,6 +60,7 @@ def run_all(reports: Iterable[Report], seeds: range) -> int:
             passed += 1
         entries, acknowledged = entries + report.entries, acknowledged + report.acknowledged
         reads, told = reads + report.reads, told + report.told
+        heirs += report.heirs
         if (passed + failed) % 100 == 0:
             rate = (passed + failed) / (time.monotonic() - begun)
             print(
@@ -69,7 +70,7 @@ def run_all(reports: Iterable[Report], seeds: range) -> int:
     rate = len(seeds) / (time.monotonic() - begun)
     print(
         f"seeds {seeds[0]}..{seeds[-1]}: {passed} passed, {failed} failed, {rate:.1f} seeds/s; {entries} entries, "
-        f"{acknowledged} writes acknowledged, {reads} reads, {told} batches watched"
+        f"{acknowledged} writes acknowledged, {reads} reads, {told} batches watched, {heirs} heirs"
     )
     return failed
 

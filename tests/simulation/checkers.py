@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from coordinator.state.model import Event, KeyValue
 from tests.simulation.history import (
@@ -239,6 +239,37 @@ def _due(session: SessionRecord) -> float:
     if session.grace_s is not None and session.broken_at > session.confirmed_at:
         due = min(due, session.broken_at + session.grace_s)
     return due
+
+
+def check_heirs(
+    heirs: Mapping[int, float],
+    truth: Truth,
+    *,
+    now: float,
+    calm_since: float,
+    slack_s: float,
+    drift: float | None,
+) -> list[str]:
+    """What took over keys of sessions that ended lives for its TTL, which nobody extends, and no longer in calm times.
+
+    `heirs`: their TTLs in seconds, by id. The rest is as in `check_sessions`.
+    """
+    complaints = []
+    stretch = 2 * (drift or 0.0)
+    for id, ttl_s in heirs.items():
+        story = truth.sessions[id]
+        if story.earlier:
+            complaints.append(f"the heir {id} was opened twice")
+        if drift is not None and story.ended_at is not None:
+            due = story.opened_at + ttl_s * (1 - stretch)
+            if story.ended_at < due:
+                complaints.append(
+                    f"the heir {id} ended at {story.ended_at - 1_000:.6f}, was to live to {due - 1_000:.6f}"
+                )
+        latest = max(calm_since, story.opened_at) + ttl_s * (1 + stretch) + slack_s
+        if story.ended_at is None and now > latest:
+            complaints.append(f"the heir {id} lingers since {latest - 1_000:.6f}")
+    return complaints
 
 
 def check_keys_of_sessions(truth: Truth) -> list[str]:

@@ -7,13 +7,15 @@ from collections.abc import Sequence
 
 from coordinator.errors import RequestError
 from coordinator.node.messages import Renewal
-from coordinator.state.commands import Put, SessionClose, SessionOpen, Write
+from coordinator.state.commands import Put, SessionClose, SessionOpen, Txn, Write
 from coordinator.state.results import Code, Failure, SessionResult
 from tests.simulation.client import Caller, Unanswered, Unreached
 from tests.simulation.history import Fate, History, SessionRecord, WriteRecord
 from tests.simulation.oracle import ObservedNode
 from tests.simulation.profile import Profile
 from tests.simulation.writers import Writer
+
+INSTANCE = b'{"address":"10.0.0.1","port":80}'
 
 
 class Holder:
@@ -32,6 +34,8 @@ class Holder:
         self._history = history
         self._writer = Writer(number, caller, profile, history)
         self._count = 0
+        self._instance = b"/services/held/instances/i%d" % number
+        """The same for all its sessions: one takes it over from the one before, or from who keeps it."""
         self._attachment = 0
 
     async def run(self) -> None:
@@ -89,7 +93,10 @@ class Holder:
         key, value = b"e/%d" % record.id, b"held by %d" % record.id
         write = WriteRecord(key, value, self._caller.now())
         self._history.writes.append(write)
-        await self._writer.attempt(write, Write(Put(key, value, session=record.id)))
+        put = Put(key, value, session=record.id)
+        register = Put(self._instance, INSTANCE, session=record.id)
+        op = Txn((), (put, register)) if self._profile.guarded else put
+        await self._writer.attempt(write, Write(op))
         if write.fate is Fate.APPLIED:
             record.keys.append(key)
 

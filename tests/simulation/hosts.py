@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
+from coordinator.catalog.guard import Guard
 from coordinator.consensus.engine.member import Engine
 from coordinator.consensus.interface import Peer, Role
 from coordinator.consensus.settings import EngineConfig
@@ -70,6 +72,8 @@ class Hosts:
         self.trace = trace
         self.chance = chance_of(profile.seed, "hosts")
         self.complaints: list[str] = []
+        self._heirs = itertools.count(1 << 40)
+        """Ids of sessions that take over what is kept: never one twice, whoever draws it."""
         self.disk_slowness = profile.disk_slowness
         """Of the disks of machines that are set up from now on."""
         first = tuple(make_peer(number) for number in range(1, profile.members + 1))
@@ -130,6 +134,7 @@ class Hosts:
                 f"client:{host.peer.id}",
                 self.profile.limits,
                 self.profile.timing,
+                Guard(self.profile.limits, self.profile.timing, self._heirs.__next__),
             )
             host.engine = Engine(
                 self._config(host),

@@ -7,13 +7,16 @@ state machine that knows no crash, no snapshot and no tidying applies each entry
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import Counter
 
 from coordinator.config import Limits, Timing
 from coordinator.consensus.interface import ConsensusStatus, Peer, Role
+from coordinator.node.expiry import ExpiryPolicy, is_system
 from coordinator.node.member import MemberNode
 from coordinator.state.commands import SessionExpire, decode_bundle, decode_command, decode_proposal
 from coordinator.state.machine import StateMachine
 from coordinator.state.model import Batch
+from coordinator.state.results import Applied
 from tests.simulation.history import SessionStory, Truth
 from tests.simulation.loop import SimLoop
 
@@ -29,6 +32,8 @@ class Oracle:
         self.batches: list[Batch] = []
         """All revisions, from 2 on."""
         self.sessions: dict[int, SessionStory] = {}
+        self.heirs: dict[int, float] = {}
+        """Sessions of the cluster's own, and their TTLs in seconds."""
         self.leaders: dict[int, int] = {}
         """Who led each term."""
         self.complaints: list[str] = []
@@ -100,18 +105,26 @@ class Oracle:
         self._entries[index] = (term, entry)
         self._revisions.append(self.machine.revision)
         self.batches += applied.batches
-        now = self._loop.now
-        for session in applied.opened:
-            known = self.sessions.get(session.id)
-            earlier = () if known is None else (*known.earlier, known)
-            self.sessions[session.id] = SessionStory(now, earlier=earlier)
-        if applied.ended:
-            expired = _expired_by(entry, term)
-            for session_id in applied.ended:
-                story = self.sessions[session_id]
-                story.ended_at, story.expired = now, session_id in expired
+        self._tell(applied, _expired_by(entry, term) if applied.ended else set())
         if index % DIGEST_EVERY == 0:
             self._digests[index] = self.machine.digest()
+
+    def _tell(self, applied: Applied, expired: set[int]) -> None:
+        """Goes on with the stories of sessions. One may end and be opened again, in either order, within one entry."""
+        now = self._loop.now
+        ended = Counter(applied.ended)
+        for session in applied.opened:
+            known = self.sessions.get(session.id)
+            if known is not None and known.ended_at is None:
+                known.ended_at, known.expired = now, session.id in expired
+                ended[session.id] -= 1
+            earlier = () if known is None else (*known.earlier, known)
+            self.sessions[session.id] = SessionStory(now, earlier=earlier)
+            if is_system(session):
+                self.heirs[session.id] = session.ttl_ms / 1_000
+        for session_id in +ended:
+            story = self.sessions[session_id]
+            story.ended_at, story.expired = now, session_id in expired
 
 
 def _expired_by(entry: bytes, term: int) -> set[int]:
@@ -128,9 +141,15 @@ class ObservedNode(MemberNode):
     """A member whose every step the oracle sees."""
 
     def __init__(
-        self, oracle: Oracle, member: Peer, client_address: str, limits: Limits, timing: Timing
+        self,
+        oracle: Oracle,
+        member: Peer,
+        client_address: str,
+        limits: Limits,
+        timing: Timing,
+        expiry_policy: ExpiryPolicy,
     ) -> None:
-        super().__init__(member, client_address, limits, timing)
+        super().__init__(member, client_address, limits, timing, expiry_policy=expiry_policy)
         self.previous = 0
         """Index of the entry that was applied last."""
         self._oracle = oracle

@@ -68,6 +68,8 @@ class Profile:
     heartbeat_ms: int
     election_timeout_ms_min: int
     election_timeout_ms_max: int
+    guarded: bool
+    """Whether holders register instances of one service, which a leader keeps when many of them vanish."""
 
     @property
     def timing(self) -> Timing:
@@ -75,12 +77,16 @@ class Profile:
             heartbeat_ms=self.heartbeat_ms,
             election_timeout_ms_min=self.election_timeout_ms_min,
             election_timeout_ms_max=self.election_timeout_ms_max,
+            guard_window_ms=self.ttl_ms if self.guarded else 0,
         )
 
     @property
     def limits(self) -> Limits:
         return Limits(
-            history_revisions_max=self.history_revisions_max, watch_backlog_batches_max=20
+            history_revisions_max=self.history_revisions_max,
+            watch_backlog_batches_max=20,
+            guard_share_percent=20,
+            guard_instances_min=1,
         )
 
     @property
@@ -119,4 +125,5 @@ def profile_of(seed: int) -> Profile:
         heartbeat_ms=heartbeat_ms,
         election_timeout_ms_min=6 * heartbeat_ms,
         election_timeout_ms_max=12 * heartbeat_ms,
+        guarded=chance_of(seed, "guard").random() < 0.5,
     )

@@ -13,6 +13,7 @@ from coordinator.state.commands import Put, Write
 from tests.simulation.chance import chance_of, determined
 from tests.simulation.checkers import (
     check_counters,
+    check_heirs,
     check_keys_of_sessions,
     check_order,
     check_reads,
@@ -55,6 +56,8 @@ class Report:
     reads: int = 0
     told: int = 0
     """Batches that watches were told."""
+    heirs: int = 0
+    """Sessions that took over what others left."""
     steps: int = 0
     seconds: float = 0.0
     """That passed in the simulation."""
@@ -255,6 +258,14 @@ class Scenario:
                 slack_s=LINGER_S_MAX,
                 drift=None if profile.jumps else profile.drift,
             ),
+            lambda: check_heirs(
+                self.oracle.heirs,
+                truth,
+                now=self.loop.now,
+                calm_since=self._calm_since,
+                slack_s=LINGER_S_MAX,
+                drift=None if profile.jumps else profile.drift,
+            ),
         ]
         for check in checks:
             self.complaints += check()
@@ -289,6 +300,7 @@ def run_seed(seed: int, out: TextIO | None = None) -> Report:
         acknowledged=sum(write.fate is Fate.APPLIED for write in history.writes),
         reads=len(history.reads),
         told=sum(len(watch.told) for watch in history.watches),
+        heirs=len(oracle.heirs),
         steps=loop.steps,
         seconds=loop.now - 1_000,
         undecided=not decided,

@@ -10,6 +10,7 @@ import pytest
 from coordinator.state.model import Batch, Cause, Event, KeyValue
 from tests.simulation.checkers import (
     check_counters,
+    check_heirs,
     check_keys_of_sessions,
     check_order,
     check_reads,
@@ -248,6 +249,21 @@ def test_a_broken_stream_shortens_a_session_to_its_grace() -> None:
     assert not complaints(broken, SessionStory(1.0, 11.1, True))
     back_again = replace(broken, confirmed_at=10.6)
     assert complaints(back_again, SessionStory(1.0, 11.1, True))
+
+
+def test_an_heir_that_lives_too_short_or_too_long() -> None:
+    def complaints(story: SessionStory, now: float = 20.0, drift: float | None = 0.0) -> list[str]:
+        bounds = {"now": now, "calm_since": 12.0, "slack_s": 1.0, "drift": drift}
+        return check_heirs({7: 2.0}, truth(s7=story), **bounds)  # type: ignore[arg-type]
+
+    assert not complaints(SessionStory(10.0, 12.0, True))
+    assert "was to live to" in complaints(SessionStory(10.0, 11.9, True))[0]
+    assert not complaints(SessionStory(10.0, 11.9, True), drift=0.05)
+    assert not complaints(SessionStory(10.0, 11.0, True), drift=None)
+    assert not complaints(SessionStory(10.0), now=15.0)
+    assert "lingers" in complaints(SessionStory(10.0), now=15.1)[0]
+    again = SessionStory(10.0, 12.0, True, (SessionStory(5.0, 7.0, True),))
+    assert "twice" in complaints(again)[0]
 
 
 def test_a_key_whose_session_is_over() -> None:

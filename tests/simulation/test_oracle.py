@@ -9,8 +9,11 @@ import pytest
 
 from coordinator.config import Limits, Timing
 from coordinator.consensus.interface import ConsensusStatus, Role
+from coordinator.node.expiry import KeepNothing
 from coordinator.state.commands import (
     Command,
+    Heir,
+    Keep,
     LeaderElected,
     Put,
     SessionClose,
@@ -44,7 +47,7 @@ def loop() -> Iterator[SimLoop]:
 
 def make_nodes(loop: SimLoop, oracle: Oracle) -> list[Quiet]:
     async def make() -> list[Quiet]:
-        return [Quiet(oracle, make_peer(n), "", Limits(), Timing()) for n in (1, 2)]
+        return [Quiet(oracle, make_peer(n), "", Limits(), Timing(), KeepNothing()) for n in (1, 2)]
 
     return loop.run_until_complete(asyncio.ensure_future(make(), loop=loop))
 
@@ -138,3 +141,29 @@ def test_an_expiry_of_an_earlier_leader_is_void(loop: SimLoop) -> None:
     assert oracle.sessions[7].ended_at is not None and not oracle.sessions[7].expired
     one.apply(4, 3, together(SessionExpire(3, (8,), Cause.SESSION_EXPIRED)))
     assert oracle.sessions[8].ended_at is not None and oracle.sessions[8].expired
+
+
+def test_a_session_that_ends_and_opens_again_within_one_entry(loop: SimLoop) -> None:
+    oracle = Oracle(loop)
+    one, _ = make_nodes(loop, oracle)
+    opening = SessionOpen(7, 1_000)
+    one.apply(2, 3, together(LeaderElected(3, 9), opening))
+    one.apply(3, 3, together(SessionExpire(3, (7,), Cause.SESSION_EXPIRED), opening))
+    story = oracle.sessions[7]
+    assert story.ended_at is None and [life.expired for life in story.earlier] == [True]
+    one.apply(4, 3, together(SessionClose(7), opening, SessionClose(7)))
+    story = oracle.sessions[7]
+    assert story.ended_at is not None and not story.expired and len(story.earlier) == 2
+    one.apply(5, 3, together(opening, SessionExpire(3, (7,), Cause.SESSION_EXPIRED)))
+    assert oracle.sessions[7].expired and len(oracle.sessions[7].earlier) == 3
+
+
+def test_what_took_over_keys_is_known(loop: SimLoop) -> None:
+    oracle = Oracle(loop)
+    one, _ = make_nodes(loop, oracle)
+    put = Write(Put(b"k", b"v", session=7))
+    one.apply(2, 3, together(LeaderElected(3, 9), SessionOpen(7, 1_000), put))
+    heir = Heir(50, 2_000, (("coordinator.guard", "a"),))
+    keep = Keep(7, b"k", 50, b"m", b"kept", 0)
+    one.apply(3, 3, together(SessionExpire(3, (7,), Cause.SESSION_EXPIRED, (heir,), (keep,))))
+    assert oracle.heirs == {50: 2.0} and oracle.sessions[50].ended_at is None

@@ -170,6 +170,19 @@ def test_closing_counts_nothing() -> None:
     assert cluster.there() == {"i9"}
 
 
+def test_what_was_lost_before_the_window_counts_nothing() -> None:
+    cluster = Cluster(window_ms=10_000)
+    cluster.expire(*cluster.register(*names(0, 10))[:5])
+    sessions = cluster.register(*names(10, 15))
+    cluster.now += 11
+    cluster.expire(sessions[0])
+    cluster.apply(*(SessionClose(session) for session in sessions[1:4]))
+    cluster.apply(*(SessionClose(session) for session in range(6, 9)))
+    assert cluster.there() == {"i8", "i9", "i14"}
+    cluster.expire(sessions[4])
+    assert cluster.there() == {"i8", "i9"}
+
+
 def test_what_was_kept_goes_after_the_window_and_is_not_kept_again() -> None:
     cluster = Cluster()
     (heir,) = cluster.expire(*cluster.register(*names(0, 5))).heirs
