@@ -57,6 +57,9 @@ class InstanceState:
     """One of STATUSES; a status that this version does not know reads as `unknown`."""
     note: str = ""
     """A sentence for people."""
+    guarded: bool = False
+    """Whether its session is over, and the cluster keeps it listed for a while as most of the service vanished at once.
+    """
 
     def __post_init__(self) -> None:
         if self.status not in STATUSES:
@@ -65,10 +68,14 @@ class InstanceState:
             raise InvalidArgument(f"note is {validation.shown(self.note)}, not text")
         if len(self.note) > NOTE_SIZE_MAX:
             raise InvalidArgument(f"the note is longer than {NOTE_SIZE_MAX} characters")
+        if not isinstance(self.guarded, bool):
+            raise InvalidArgument(f"guarded is {validation.shown(self.guarded)}, not true or false")
 
     def to_json(self) -> bytes:
         """Returns the value of the state key; raises InvalidArgument if UTF-8 can't express the note."""
-        fields = {"state": self.status} | ({"note": self.note} if self.note else {})
+        fields: dict[str, object] = {"state": self.status}
+        fields |= {"note": self.note} if self.note else {}
+        fields |= {"guarded": True} if self.guarded else {}
         validation.text(self.note, "note")
         return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
 
@@ -80,6 +87,7 @@ class InstanceState:
         return cls(
             status if isinstance(status, str) and status in STATUSES else "unknown",
             note[:NOTE_SIZE_MAX] if isinstance(note, str) else "",
+            fields.get("guarded") is True,
         )
 
 

@@ -52,6 +52,8 @@ class InstanceState(msgspec.Struct, frozen=True, gc=False):
     """One of STATUSES."""
     note: str = ""
     """A sentence for people."""
+    guarded: bool = False
+    """Its session is over; see `catalog.guard`."""
 
 
 PASSING = InstanceState()
@@ -152,6 +154,7 @@ def parse_state(value: bytes) -> InstanceState:
     return InstanceState(
         status if isinstance(status, str) and status in STATUSES else "unknown",
         note[:_NOTE_SIZE_MAX] if isinstance(note, str) else "",
+        fields.get("guarded") is True,
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from coordinator_client import errors
 from coordinator_client._async.connection import Connection
 from coordinator_client._async.txn import Txn
@@ -21,14 +23,17 @@ async def write_state(
 
     Raises NotFound if there is no such instance, Unavailable if others write to it all the time.
     """
-    definition, key, value = definition_key(service, id), state_key(service, id), state.to_json()
+    definition, key = definition_key(service, id), state_key(service, id)
     for _ in range(WRITE_ATTEMPTS_MAX):
-        reading = Txn(connection, Writes(connection)).then(Get(definition))
-        found = (await reading.commit()).responses[0]
+        reading = Txn(connection, Writes(connection)).then(Get(definition), Get(key))
+        found, before = (await reading.commit()).responses
         if not isinstance(found, KeyValue):
             raise errors.NotFound(
                 f"service {service} has no instance {id}", reason="INSTANCE_NOT_FOUND"
             )
+        # Whose session is over stays marked as such, whatever is said of it.
+        guarded = isinstance(before, KeyValue) and InstanceState.from_json(before.value).guarded
+        value = replace(state, guarded=guarded).to_json()
         # The session may have changed, or ended, since the look.
         unchanged = Key(definition).mod_revision == found.mod_revision
         txn = Txn(connection, writes).when(unchanged).then(Put(key, value, found.session))

@@ -25,6 +25,7 @@ _log = logging.getLogger("coordinator_client")
 
 SessionMaker = Callable[[Callable[[Session], None]], Session]
 REGISTER_ATTEMPTS_MAX = 5
+OPERATORS_WORDS = ("maintenance", "draining")
 CANCELLED_CLOSE_TIMEOUT_S = 1.0
 """How long deregistering may take when a program that drains does not want to wait."""
 
@@ -203,8 +204,8 @@ class Registration:
         # At the first registration the program's word counts; later, what became of it.
         if isinstance(found, KeyValue):
             mod_revision = found.mod_revision
-            again = self._session is not None and not self._untold
-            value = found.value if again else value
+            if self._session is not None and not self._untold:
+                value = _state_kept(found.value, instance.state).to_json()
         txn = Txn(self._connection, writes).when(Key(state).mod_revision == mod_revision)
         txn.then(Put(definition, instance.to_json(), session), Put(state, value, session))
         try:
@@ -245,3 +246,14 @@ class Registration:
                     return
                 except errors.CoordinatorError as error:
                     _log.warning("registering %s failed: %s", self._instance.id, error)
+
+
+def _state_kept(value: bytes, own: InstanceState) -> InstanceState:
+    """Returns the state of an instance that registers again and finds one, as a key's value.
+
+    It may be an operator's word. What the cluster said of an instance that it kept for a lost one is not.
+    """
+    found = InstanceState.from_json(value)
+    if not found.guarded:
+        return found
+    return replace(found, guarded=False) if found.status in OPERATORS_WORDS else own

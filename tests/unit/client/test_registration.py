@@ -111,6 +111,39 @@ async def test_a_state_that_an_operator_set_survives_a_new_session(client: aio.C
     assert await client.get(STATE) is None
 
 
+@pytest.mark.parametrize(
+    ("found", "wanted"),
+    [
+        ({"state": "critical", "note": "kept", "guarded": True}, {"state": "warning", "note": "w"}),
+        (
+            {"state": "maintenance", "note": "disk", "guarded": True},
+            {"state": "maintenance", "note": "disk"},
+        ),
+        ({"state": "draining", "guarded": True}, {"state": "draining"}),
+        ({"state": "critical", "note": "by hand"}, {"state": "critical", "note": "by hand"}),
+    ],
+    ids=["guarded", "maintenance", "draining", "not-guarded"],
+)
+async def test_what_the_cluster_kept_is_taken_back(
+    client: aio.Client, found: dict[str, Any], wanted: dict[str, Any]
+) -> None:
+    async with client.register("pay", "127.0.0.1", 80, id="i-1", ttl=0.6) as mine:
+        await mine.set_state("warning", "w")
+        assert mine.session is not None
+        first = mine.session
+        # As a guard leaves it: both keys belong to another session.
+        async with client.session(5) as heir:
+            await heir.put(DEFINITION, mine.instance.to_json())
+            await heir.put(STATE, json.dumps(found))
+            await client.close_session(first.id)
+            assert await first.lost.wait(WAIT_S)
+            assert await mine.wait_registered(WAIT_S)
+        state, definition = await client.get(STATE), await client.get(DEFINITION)
+        assert state is not None and definition is not None
+        assert json.loads(state.value) == wanted
+        assert state.session == definition.session == mine.session.id
+
+
 async def test_a_restarted_program_takes_over_its_id(client: aio.Client) -> None:
     old = await client.register("pay", "127.0.0.1", 80, id="i-1").open()
     await old.set_state("critical")

@@ -6,8 +6,9 @@ import pytest
 
 from coordinator_client import aio
 from coordinator_client.errors import InvalidArgument, NotFound
+from coordinator_client.instances import InstanceState
 
-STATE = "/services/pay/state/i-1"
+DEFINITION, STATE = "/services/pay/instances/i-1", "/services/pay/state/i-1"
 
 
 async def status_of(client: aio.Client) -> str:
@@ -34,6 +35,14 @@ async def test_an_instance_without_a_session_has_a_state_for_good(client: aio.Cl
     await client.put("/services/pay/instances/i-1", '{"address": "db", "port": 5432}')
     await client.set_instance_state("pay", "i-1", "draining")
     assert await status_of(client) == "draining"
+
+
+async def test_an_instance_that_is_kept_stays_marked(client: aio.Client) -> None:
+    await client.put(DEFINITION, '{"address":"127.0.0.1","port":80}')
+    await client.put(STATE, '{"state":"critical","guarded":true}')
+    await client.set_instance_state("pay", "i-1", "maintenance", "looking")
+    (found,) = await client.instances("pay")
+    assert found.state == InstanceState("maintenance", "looking", guarded=True)
 
 
 async def test_there_must_be_such_an_instance(client: aio.Client) -> None:
