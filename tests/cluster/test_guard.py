@@ -73,7 +73,7 @@ async def test_a_service_that_dies_at_once_is_kept_for_a_while(cluster: Cluster)
             await until(changes, view, wanted)
             # Whoever leads next gives the kept ones their time once more, and then lets them go.
             await asyncio.to_thread(cluster.kill, await asyncio.to_thread(cluster.leader))
-            causes = {}
+            causes: dict[str, Cause] = {}
             while len(causes) < len(IDS) - 2:
                 change = await changes.next(2 * WINDOW_S + 10)
                 if change.type is aio.ChangeType.REMOVED:

@@ -210,9 +210,10 @@ def check_sessions(
             if session.opened:
                 complaints.append(f"session {session.id} was opened and is lost")
             continue
+        told_at = max(session.confirmed_at, session.answered_at)
         lives = [
-            # What was confirmed after its end was another life.
-            *(life for life in story.earlier if session.confirmed_at < (life.ended_at or 0.0)),
+            # What was confirmed after its end may have been another life.
+            *(life for life in story.earlier if told_at < (life.ended_at or 0.0)),
             story,
         ]
         for life in lives if session.opened and drift is not None else ():

@@ -84,6 +84,8 @@ class SessionRecord:
     opened: bool = False
     confirmed_at: float = 0.0
     """When the newest confirmed keep-alive, or the opening, was sent."""
+    answered_at: float = 0.0
+    """When the client was told so."""
     touched_at: float = 0.0
     """When the last keep-alive may have reached a leader, at the latest."""
     closing: bool = False

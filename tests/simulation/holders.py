@@ -82,7 +82,7 @@ class Holder:
                 continue
             if isinstance(outcome.result, SessionResult):
                 record.opened, record.confirmed_at = True, sent_at
-                record.touched_at = self._caller.now()
+                record.touched_at = record.answered_at = self._caller.now()
                 return True
             # An attempt before this one succeeded, or its session has ended again.
             assert isinstance(outcome.result, Failure)
@@ -131,6 +131,7 @@ class Holder:
                 f"session {record.id} was renewed for {renewal.ttl_ms} ms"
             )
         record.opened, record.confirmed_at = True, sent_at
+        record.answered_at = self._caller.now()
         self._attachment = renewal.attachment
         if self._chance.random() < 0.1:
             await self._break_stream(record)

@@ -239,6 +239,9 @@ def test_a_session_that_a_late_request_opened_once_more() -> None:
     assert complaints(gone, replace(again, earlier=(replace(first, ended_at=11.0),)))
     assert complaints(gone, replace(again, ended_at=None), now=19.0)
     assert not complaints(gone, replace(again, opened_at=18.0, ended_at=None), now=20.5)
+    # The answer came when that life was over: it may have been about the next one.
+    between = replace(gone, answered_at=12.0)
+    assert not complaints(between, replace(again, earlier=(replace(first, ended_at=11.0),)))
     # Nobody knows which of its lives was confirmed last.
     late = replace(gone, confirmed_at=13.5)
     assert not complaints(late, replace(again, earlier=(replace(first, ended_at=11.0),)))
@@ -253,8 +256,9 @@ def test_a_broken_stream_shortens_a_session_to_its_grace() -> None:
 
 def test_an_heir_that_lives_too_short_or_too_long() -> None:
     def complaints(story: SessionStory, now: float = 20.0, drift: float | None = 0.0) -> list[str]:
-        bounds = {"now": now, "calm_since": 12.0, "slack_s": 1.0, "drift": drift}
-        return check_heirs({7: 2.0}, truth(s7=story), **bounds)  # type: ignore[arg-type]
+        return check_heirs(
+            {7: 2.0}, truth(s7=story), now=now, calm_since=12.0, slack_s=1.0, drift=drift
+        )
 
     assert not complaints(SessionStory(10.0, 12.0, True))
     assert "was to live to" in complaints(SessionStory(10.0, 11.9, True))[0]
