@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import faulthandler
 import os
 import signal
+import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import structlog
@@ -169,17 +172,33 @@ class Server:
         await self.node.stop()
 
 
-def end_within(seconds: float) -> None:
-    """Ends this program if it has not ended by itself by then, as a power cut would: nothing acknowledged is lost."""
+def end_within(seconds: float, loop: asyncio.AbstractEventLoop) -> None:
+    """Ends this program if it has not ended by itself by then, as a power cut would: nothing acknowledged is lost.
+
+    What its threads and the tasks of the loop wait for is printed before.
+    """
 
     def end() -> None:
         log.critical("it did not stop in time, and is ended; what it was doing follows")
         faulthandler.dump_traceback(all_threads=True)
+        # The loop goes on meanwhile: what it changes under this thread's eyes is not worth an exception.
+        with contextlib.suppress(Exception):
+            for task in asyncio.all_tasks(loop):
+                print(task.get_name(), *_waits(task.get_coro()), sep="\n  ", file=sys.stderr)
+        sys.stderr.flush()
         os._exit(1)
 
     timer = threading.Timer(seconds, end)
     timer.daemon = True
     timer.start()
+
+
+def _waits(awaited: object) -> Iterator[str]:
+    """Yields where a coroutine waits, and where what it waits for does. A task alone shows the first place only."""
+    while (frame := getattr(awaited, "cr_frame", None)) is not None:
+        code = frame.f_code
+        yield f"{code.co_filename}:{frame.f_lineno} in {code.co_qualname}"
+        awaited = getattr(awaited, "cr_await", None)
 
 
 async def serve(config: Config) -> None:
@@ -206,5 +225,5 @@ async def serve(config: Config) -> None:
         failed.cancel()
         log.info("stopping", name=config.name)
     finally:
-        end_within(config.timing.drain_ms / 1000 + STOP_EXCESS_S)
+        end_within(config.timing.drain_ms / 1000 + STOP_EXCESS_S, loop)
         await server.stop()
