@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 # Machines that run tests are busy; how long one example takes says nothing.
@@ -13,3 +15,14 @@ settings.load_profile("coordinator")
 # Nobody's settings but those of a test itself decide how a server or a client begins.
 for _name in [name for name in os.environ if name.startswith("COORDINATOR_")]:
     del os.environ[_name]
+
+ALONE = tuple(Path(__file__).parent / room for room in ("cluster", "faults"))
+"""Rooms whose long tests keep time: they want the machine for themselves."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("full") and any(
+            item.path.is_relative_to(room) for room in ALONE
+        ):
+            item.add_marker("alone")
