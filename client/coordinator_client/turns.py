@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from coordinator_client import validation
+from coordinator_client.compares import Compare, Prefix
 from coordinator_client.errors import InvalidArgument
 from coordinator_client.model import EventBatch, KeyValue
 
@@ -79,6 +80,13 @@ class Rule(Protocol):
         """
         ...
 
+    def turn(self, prefix: bytes, fence: int) -> Compare | None:
+        """Returns a condition under which it is the turn of the one with this fence, while its key stands.
+
+        It may be its turn otherwise, too. None: there is no such condition.
+        """
+        ...
+
 
 @dataclass(frozen=True)
 class Exclusive:
@@ -89,6 +97,10 @@ class Exclusive:
     def wait_for(self, prefix: bytes, ahead: Sequence[KeyValue]) -> Wait | None:
         """Waits for the last one ahead."""
         return _gone(ahead[-1]) if ahead else None
+
+    def turn(self, prefix: bytes, fence: int) -> Compare | None:
+        """Nobody stood there before it."""
+        return Prefix(prefix).create_revision >= fence
 
 
 @dataclass(frozen=True)
@@ -102,6 +114,10 @@ class Shared:
         readers = prefix + self.label.encode() + b"-"
         writers = [kv for kv in ahead if not kv.key.startswith(readers)]
         return _gone(writers[-1]) if writers else None
+
+    def turn(self, prefix: bytes, fence: int) -> Compare | None:
+        """Readers ahead do no harm, and no compare leaves them out."""
+        return None
 
 
 @dataclass(frozen=True)
@@ -129,6 +145,10 @@ class Permits:
         if len(ahead) < self.permits:
             return None
         return Wait(prefix, True, frozenset(kv.key for kv in ahead), self.permits - 1)
+
+    def turn(self, prefix: bytes, fence: int) -> Compare | None:
+        """Compares can't count."""
+        return None
 
 
 def _gone(kv: KeyValue) -> Wait:

@@ -114,8 +114,12 @@ class Place:
 
     async def wait_turn(self, patience: Patience) -> None:
         """Waits for its turn; raises DeadlineExceeded, SessionLost, or what ended the waiting."""
+        waited = False
         while not self._alone:
-            revision, contenders = await self._look(patience)
+            found = await self._look(patience, waited)
+            if found is None:
+                return
+            revision, contenders = found
             if all(kv.key != self.key for kv in contenders):
                 self.session.declare_lost("its key is gone")
                 self.check_alive()
@@ -125,21 +129,32 @@ class Place:
             if wait is None:
                 return
             await self._wait(wait, revision + 1, patience)
+            waited = True
 
     async def leave(self, *, timeout_s: float | None = None) -> bool:
         """Gives the place back; returns whether it was kept until then."""
         return await self.session.close(timeout_s=timeout_s)
 
-    async def _look(self, patience: Patience) -> tuple[int, list[KeyValue]]:
-        """Returns all contenders, and the revision as of which they stand there."""
+    async def _look(self, patience: Patience, waited: bool) -> tuple[int, list[KeyValue]] | None:
+        """Returns all contenders, and the revision as of which they stand there; None if it is surely its turn."""
         pauses = Backoff(1)
         while True:
             self.check_alive()
             try:
+                if waited and await self._is_turn(patience):
+                    return None
                 return await self._read(patience)
             except (errors.Unavailable, errors.DeadlineExceeded, errors.Compacted):
                 # The place is kept as long as the session lives, so that it is worth trying.
                 await self._pause(pauses, patience)
+
+    async def _is_turn(self, patience: Patience) -> bool:
+        """Asks whether it is surely its turn: of many contenders, each would read all the others otherwise."""
+        turn = self._queue.rule.turn(self._queue.prefix, self.fence)
+        if turn is None:
+            return False
+        asking = self._keys.txn().when(self.guard(), turn)
+        return (await asking.commit(timeout_s=patience.call_s())).succeeded
 
     async def _read(self, patience: Patience) -> tuple[int, list[KeyValue]]:
         found: list[KeyValue] = []

@@ -115,8 +115,12 @@ class Place:
 
     def wait_turn(self, patience: Patience) -> None:
         """Waits for its turn; raises DeadlineExceeded, SessionLost, or what ended the waiting."""
+        waited = False
         while not self._alone:
-            revision, contenders = self._look(patience)
+            found = self._look(patience, waited)
+            if found is None:
+                return
+            revision, contenders = found
             if all(kv.key != self.key for kv in contenders):
                 self.session.declare_lost("its key is gone")
                 self.check_alive()
@@ -126,21 +130,32 @@ class Place:
             if wait is None:
                 return
             self._wait(wait, revision + 1, patience)
+            waited = True
 
     def leave(self, *, timeout_s: float | None = None) -> bool:
         """Gives the place back; returns whether it was kept until then."""
         return self.session.close(timeout_s=timeout_s)
 
-    def _look(self, patience: Patience) -> tuple[int, list[KeyValue]]:
-        """Returns all contenders, and the revision as of which they stand there."""
+    def _look(self, patience: Patience, waited: bool) -> tuple[int, list[KeyValue]] | None:
+        """Returns all contenders, and the revision as of which they stand there; None if it is surely its turn."""
         pauses = Backoff(1)
         while True:
             self.check_alive()
             try:
+                if waited and self._is_turn(patience):
+                    return None
                 return self._read(patience)
             except (errors.Unavailable, errors.DeadlineExceeded, errors.Compacted):
                 # The place is kept as long as the session lives, so that it is worth trying.
                 self._pause(pauses, patience)
+
+    def _is_turn(self, patience: Patience) -> bool:
+        """Asks whether it is surely its turn: of many contenders, each would read all the others otherwise."""
+        turn = self._queue.rule.turn(self._queue.prefix, self.fence)
+        if turn is None:
+            return False
+        asking = self._keys.txn().when(self.guard(), turn)
+        return (asking.commit(timeout_s=patience.call_s())).succeeded
 
     def _read(self, patience: Patience) -> tuple[int, list[KeyValue]]:
         found: list[KeyValue] = []

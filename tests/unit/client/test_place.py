@@ -49,6 +49,36 @@ async def test_one_that_waits_asks_nothing(stage: Stage, client: aio.Client) -> 
         await lock.release()
 
 
+async def test_one_whose_turn_comes_does_not_read_all_the_others(client: aio.Client) -> None:
+    looks: asyncio.Queue[bool] = asyncio.Queue()
+    attempt = client._connection.attempt
+
+    async def look_on(endpoint: str, method: Any, request: Any, timeout_s: float) -> Any:
+        found = await attempt(endpoint, method, request, timeout_s)
+        if method is calls.RANGE and request.keys_only:
+            looks.put_nowait(True)
+        return found
+
+    client._connection.attempt = look_on  # type: ignore[method-assign]  # looks on
+    locks = [client.lock("a") for _ in range(4)]
+    await locks[0].acquire()
+    waiting = []
+    for lock in locks[1:]:
+        waiting.append(asyncio.create_task(lock.acquire()))
+        await asyncio.wait_for(looks.get(), WAIT_S)
+    await locks[0].release()
+    await asyncio.wait_for(waiting[0], WAIT_S)
+    assert looks.empty()
+    # Its predecessor gives up, so that it is not its turn and there is another one to wait for.
+    waiting[1].cancel()
+    await asyncio.wait_for(looks.get(), WAIT_S)
+    assert not waiting[2].done()
+    await locks[1].release()
+    await asyncio.wait_for(waiting[2], WAIT_S)
+    await locks[3].release()
+    assert looks.empty()
+
+
 async def test_a_timeout_leaves_nothing_behind(client: aio.Client) -> None:
     async with client.lock("a") as holder:
         for timeout_s in (0.2, 0):

@@ -2,7 +2,15 @@ from __future__ import annotations
 
 import pytest
 
-from coordinator_client import Event, EventBatch, EventType, InvalidArgument, KeyValue, turns
+from coordinator_client import (
+    Event,
+    EventBatch,
+    EventType,
+    InvalidArgument,
+    KeyValue,
+    Prefix,
+    turns,
+)
 from coordinator_client.turns import Exclusive, LeaderTable, Permits, Shared
 
 PREFIX = b"/locks/a/"
@@ -43,6 +51,11 @@ def test_an_exclusive_one_waits_for_its_predecessor_alone() -> None:
         frozenset([PREFIX + b"read-a"]),
         0,
     )
+
+
+def test_one_condition_tells_an_exclusive_one_that_it_is_its_turn() -> None:
+    assert Exclusive().turn(PREFIX, 7) == (Prefix(PREFIX).create_revision >= 7)
+    assert Shared().turn(PREFIX, 7) is None and Permits(2).turn(PREFIX, 7) is None
 
 
 def test_a_reader_waits_for_the_last_writer() -> None:
