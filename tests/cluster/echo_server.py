@@ -1,7 +1,11 @@
-"""A gRPC server that registers: `python echo_server.py ID ENDPOINTS`. Drains, and ends, when its input ends."""
+"""A gRPC server that registers: `python echo_server.py ID ENDPOINTS [LOG]`. Drains, and ends, when its input ends.
+
+It appends each request to the file LOG when it begins with it, so that it can be told which one it had when killed.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -18,9 +22,12 @@ DRAIN_S = 1.0
 
 
 def main() -> None:
-    id, endpoints = sys.argv[1:]
+    id, endpoints, *logs = sys.argv[1:]
+    log = os.open(logs[0], os.O_WRONLY | os.O_CREAT | os.O_APPEND) if logs else None
 
     def say(request: bytes, context: Any) -> bytes:
+        if log is not None:
+            os.write(log, request + b"\n")
         # So that there are calls in flight whenever something happens.
         time.sleep(WORK_S)
         return id.encode()
