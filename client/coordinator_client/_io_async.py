@@ -166,7 +166,10 @@ class Stream(Generic[Request, Reply]):
         self._call = call
         self._mailbox: asyncio.Queue[Reply | Failure] = asyncio.Queue(STREAM_MESSAGES_MAX)
         self._ended: Failure | None = None
-        self._reader = asyncio.get_running_loop().create_task(self._read())
+        self._outgoing: asyncio.Queue[Request] = asyncio.Queue()
+        loop = asyncio.get_running_loop()
+        self._writer = loop.create_task(self._write())
+        self._reader = loop.create_task(self._read())
 
     async def _read(self) -> None:
         end = Failure(grpc.StatusCode.UNAVAILABLE, "the server ended the stream")
@@ -179,19 +182,22 @@ class Stream(Generic[Request, Reply]):
             if not self._call.cancelled():
                 raise
             end = _CANCELED
+        self._writer.cancel()
         await self._mailbox.put(end)
 
+    async def _write(self) -> None:
+        # In a task of its own: a write waits for the connection, however long that takes, and one that waits when the
+        # call is canceled is never woken.
+        with contextlib.suppress(
+            grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.InvalidStateError
+        ):
+            while True:
+                await self._call.write(await self._outgoing.get())
+
     async def send(self, message: Request) -> None:
-        """Sends a message. If the stream has ended, `next` says why."""
-        try:
-            await self._call.write(message)
-        except (grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.InvalidStateError):
-            pass
-        except asyncio.CancelledError:
-            # Either this task was canceled, or another one canceled the stream.
-            task = asyncio.current_task()
-            if self._ended is None or (task is not None and task.cancelling()):
-                raise
+        """Sends a message, as soon as there is a connection. If the stream has ended, `next` says why."""
+        if not self._writer.done():
+            self._outgoing.put_nowait(message)
 
     async def next(self, timeout_s: float | None = None) -> Reply:
         """Returns the next message; raises TimeoutError, or CallFailed when the stream has ended."""
@@ -210,6 +216,7 @@ class Stream(Generic[Request, Reply]):
         """Ends the stream; a waiting `next` raises CallFailed."""
         self._ended = self._ended or _CANCELED
         self._call.cancel()
+        self._writer.cancel()
         self._reader.cancel()
         while not self._mailbox.empty():
             self._mailbox.get_nowait()

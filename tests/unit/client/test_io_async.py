@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 
 import pytest
@@ -110,6 +111,25 @@ async def test_canceling_a_stream_wakes_its_reader() -> None:
         await channel.close()
 
 
+async def test_sending_does_not_wait_for_a_node_that_says_nothing() -> None:
+    """As one that is paused: the system takes connections for it."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        channel = io.Channel(f"127.0.0.1:{listening.getsockname()[1]}")
+        stream = channel.open_stream(calls.WATCH)
+        await asyncio.wait_for(stream.send(create(1)), 1)
+        with pytest.raises(TimeoutError):
+            await stream.next(0.05)
+        reader = asyncio.create_task(stream.next())
+        await asyncio.sleep(0)
+        stream.cancel()
+        with pytest.raises(CallFailed, match="canceled"):
+            await asyncio.wait_for(reader, 1)
+        # Nothing of it waits any longer for a connection.
+        await asyncio.wait({stream._reader, stream._writer}, timeout=1)
+        assert stream._reader.done() and stream._writer.done()
+        await channel.close()
+
+
 async def test_closing_a_channel_ends_its_streams() -> None:
     async with scripted() as server:
         server.on_stream(calls.WATCH, echo)
@@ -126,24 +146,19 @@ async def never_reads(context: Context) -> None:
     await asyncio.sleep(30)
 
 
-@pytest.mark.parametrize("by_task", [False, True])
-async def test_a_send_under_way_ends_with_its_stream_or_its_task(by_task: bool) -> None:
+async def test_what_is_being_sent_ends_with_its_stream() -> None:
     async with scripted() as server:
         server.on_stream(calls.WATCH, never_reads)
         channel = io.Channel(server.endpoint)
         stream = channel.open_stream(calls.WATCH)
         large = create(1)
         large.create.selector.key = bytes(10_000_000)
-        sending = asyncio.create_task(stream.send(large))
+        await stream.send(large)
         await asyncio.sleep(0.1)
-        assert not sending.done()
-        if by_task:
-            sending.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await sending
-        else:
-            stream.cancel()
-            await sending
+        assert not stream._writer.done()
+        stream.cancel()
+        await asyncio.wait({stream._writer}, timeout=1)
+        assert stream._writer.done()
         with pytest.raises(CallFailed):
             await stream.next(5)
         await channel.close()
