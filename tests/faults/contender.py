@@ -101,7 +101,7 @@ async def contend(client: aio.Client, who: str, turn: Turn) -> None:
                 return
             turn = plain
         except LOSSES as error:
-            say("again", who, type(error).__name__)
+            say("again", who, type(error).__name__, str(error))
         finally:
             await lock.release()
 

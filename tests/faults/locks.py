@@ -250,7 +250,7 @@ def judge(crowd: Crowd) -> list[str]:
 def figures(crowd: Crowd, gathered_s: float, took_s: float) -> dict[str, object]:
     said = Counter(line.split()[0] for program in crowd.programs for line in program.said)
     losses = Counter(
-        line.split()[2]
+        line.split(None, 2)[2]
         for program in crowd.programs
         for line in program.said
         if line.startswith("again")
