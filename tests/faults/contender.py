@@ -25,7 +25,7 @@ from coordinator_client import aio
 LOCK = "crowd"
 TURNS = "/turns/"
 CAME, WENT, STALE = f"{TURNS}came", f"{TURNS}went", f"{TURNS}stale"
-TTL_S = 5.0
+TTL_S = 10.0
 GRACE_S = 1.0
 TIMEOUT_S = 30.0
 LOSSES = (

@@ -37,7 +37,8 @@ DYING_CONTENDERS = 3
 """In each program that is killed; one of them is its holder."""
 DOWN_S = 2.0
 """How long a node that was killed stays away."""
-WAIT_S = 600.0
+WAIT_S = 300.0
+TELL_S = 5.0
 
 
 @dataclass
@@ -104,6 +105,10 @@ class History:
                 self.turns.append(found)
             async with self.moved:
                 self.moved.notify_all()
+
+    @property
+    def standing(self) -> int:
+        return len(self.places) - sum(map(len, self.gone.values()))
 
     @property
     def taken(self) -> int:
@@ -179,6 +184,18 @@ class Crowd:
             sys.executable, *words, stdin=PIPE, stdout=PIPE, cwd=launch.ROOT
         )
         return Program(kind, name, count, process)
+
+    async def tell(self) -> None:
+        """Prints how far it is, every few seconds."""
+        while True:
+            await asyncio.sleep(TELL_S)
+            statuses = await self.fleet.statuses()
+            running = [p.name for p in self.programs if p.running.returncode is None]
+            print(
+                f"{self.history.taken} turns, {self.history.standing} in the queue, "
+                f"{len(statuses)} nodes, programs {' '.join(running)}",
+                flush=True,
+            )
 
     async def wait_standing(self, count: int) -> None:
         """Waits until so many stand in the queue."""
@@ -295,6 +312,7 @@ async def run(folder: Path, plan: Plan) -> tuple[dict[str, object], list[str]]:
             following = [
                 asyncio.create_task(history.follow_places(places)),
                 asyncio.create_task(history.follow_turns(turns)),
+                asyncio.create_task(crowd.tell()),
             ]
             first = client.lock(LOCK, ttl=30)
             await first.acquire()
