@@ -82,8 +82,9 @@ async def measure_programs(
         try:
             seen = await asyncio.wait_for(asyncio.gather(*waiting), 60)
         finally:
-            program.kill()
-            await program.wait()
+            if program.returncode is None:
+                program.kill()
+                await program.wait()
         times.append(max(at for at, _ in seen) - sent_at)
         causes.update(cause for _, cause in seen)
     times.sort()
@@ -132,8 +133,9 @@ async def measure_nodes(
         for task in noting:
             task.cancel()
         for program in programs:
-            program.kill()
-            await program.wait()
+            if program.returncode is None:
+                program.kill()
+                await program.wait()
     return {
         "nodes_killed": rounds,
         "leaders_among_them": leaders,
