@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import asyncio
 
+from coordinator.catalog.feeds import EVERY, Feeds, Subscription
 from coordinator.catalog.index import Index
 from coordinator.catalog.instances import ROOT, ROOT_END, Instance
-from coordinator.errors import RequestError
+from coordinator.errors import RequestError, Status
 from coordinator.node.interface import Node
-from coordinator.node.watches import Compacted, Delivery, Filter, MatchedBatch, Snapshot
+from coordinator.node.watches import Compacted, Delivery, Filter, MatchedBatch, Snapshot, Watcher
 from coordinator.state.commands import Selector
 
 SLICE_KEYS = 256
@@ -33,6 +34,12 @@ class Catalog:
         self._index = Index()
         self._revision = 0
         self._ready = asyncio.Event()
+        self._feeds = Feeds()
+        self._watcher: Watcher | None = None
+        self._busy = False
+        """Whether it is taking in what its watch has let go of already."""
+        self._stepped = asyncio.Event()
+        """Set, and replaced, whenever it has taken something in."""
 
     @property
     def ready(self) -> bool:
@@ -47,6 +54,28 @@ class Catalog:
     def revision(self) -> int:
         """The revision of the store at which a service was last touched, or the catalog built anew."""
         return self._revision
+
+    @property
+    def seen(self) -> int:
+        """The revision of the store that it shows: all that was changed up to it, and nothing later."""
+        watcher = self._watcher
+        if watcher is not None and watcher.idle and not self._busy:
+            return self._node.state.revision
+        return self._revision
+
+    async def reach(self, revision: int, deadline: float) -> None:
+        """Returns when it shows this revision, which the node has applied, or a later one. Raises RequestError."""
+        try:
+            async with asyncio.timeout_at(deadline):
+                while not self.ready or self.seen < revision:
+                    await self._stepped.wait()
+        except TimeoutError:
+            raise RequestError(
+                Status.UNAVAILABLE,
+                "NOT_READY",
+                "this member has not read the services yet, as it has not caught up with the others",
+                {"applied": "no"},
+            ) from None
 
     def services(self) -> tuple[str, ...]:
         """Returns the names of all services that have an instance, ascending."""
@@ -70,6 +99,24 @@ class Catalog:
         """Returns the instances at an IP address of 4 or 16 bytes."""
         return self._index.at(packed)
 
+    def snapshot(self, service: str) -> tuple[tuple[Instance, ...], ...]:
+        """Returns the instances of a service, or of EVERY, by service and in order of registration."""
+        names = self.services() if service == EVERY else (service,)
+        return tuple(self.service(name) for name in names)
+
+    @property
+    def followed(self) -> bool:
+        """Whether anybody follows a service."""
+        return self._feeds.followed
+
+    def subscribe(self, service: str) -> Subscription:
+        """Returns a new follower of a service, or of EVERY; the caller gives it back to `unsubscribe`."""
+        return self._feeds.subscribe(service, self._node.limits.watch_backlog_batches_max)
+
+    def unsubscribe(self, subscription: Subscription) -> None:
+        """Forgets a follower."""
+        self._feeds.unsubscribe(subscription)
+
     async def run(self) -> None:
         """Keeps the catalog current until it is cancelled."""
         while not await self._catch_up():
@@ -91,7 +138,7 @@ class Catalog:
         """Reads everything and what comes after it; returns when the node lost the thread and must begin again."""
         stream = self._node.open_watch_stream()
         try:
-            stream.create(
+            self._watcher = stream.create(
                 1,
                 Filter(Selector(ROOT, ROOT_END)),
                 self._node.state.revision + 1,
@@ -104,6 +151,7 @@ class Catalog:
                 delivery: Delivery = taken[1] if taken is not None else []
                 if isinstance(delivery, Compacted):
                     return
+                self._busy = True
                 if isinstance(delivery, Snapshot):
                     assert fresh is not None
                     await self._read(fresh, delivery)
@@ -112,11 +160,19 @@ class Catalog:
                         self._index, fresh = fresh, None
                         self._revision = delivery.revision
                         self._ready.set()
+                        self._feeds.reset()
                 else:
                     await self._apply(delivery)
+                self._busy = False
+                self._note_step()
                 await asyncio.sleep(0)
         finally:
+            self._watcher, self._busy = None, False
             stream.close()
+
+    def _note_step(self) -> None:
+        self._stepped.set()
+        self._stepped = asyncio.Event()
 
     @staticmethod
     async def _read(fresh: Index, snapshot: Snapshot) -> None:
@@ -129,12 +185,14 @@ class Catalog:
     async def _apply(self, batches: list[MatchedBatch]) -> None:
         count = 0
         for batch in batches:
+            before = self._feeds.begin(batch.events, self._index)
             for event in batch.events:
                 if event.kv is not None:
                     self._index.put(event.kv, batch.revision)
                 else:
                     self._index.delete(event.key, batch.revision)
             self._revision = batch.revision
+            self._feeds.end(before, batch.revision, self._index)
             count += len(batch.events)
             if count >= SLICE_KEYS:
                 count = 0

@@ -76,6 +76,11 @@ class Index:
         found = self._addresses.get(packed, {})
         return tuple(self._services[name].instances[id] for name, id in found)
 
+    def instance(self, name: str, id: str) -> Instance | None:
+        """Returns one instance; None if there is no such one."""
+        service = self._services.get(name)
+        return None if service is None else service.instances.get(id)
+
     # --- what changes -------------------------------------------------------------------------------
 
     def put(self, kv: KeyValue, revision: int) -> None:

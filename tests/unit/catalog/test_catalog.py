@@ -9,7 +9,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from coordinator.catalog.catalog import Catalog
+from coordinator.catalog.feeds import EVERY
 from coordinator.config import Limits, Timing
+from coordinator.errors import RequestError
 from coordinator.node.watches import WatchStream
 from coordinator.state.commands import Command, Compact, DeleteRange, Put, Selector, Txn, Write
 from tests.bus import Bus
@@ -26,6 +28,10 @@ def state(id: str, status: str) -> Put:
 
 def delete(key: str) -> DeleteRange:
     return DeleteRange(Selector(key.encode()))
+
+
+def soon(seconds: float = 5) -> float:
+    return asyncio.get_running_loop().time() + seconds
 
 
 async def write(bus: Bus, *ops: Put | DeleteRange) -> int:
@@ -147,3 +153,77 @@ async def test_it_begins_anew_when_history_it_needs_is_gone(
             assert catalog.revision_of("pay") > before and len(opened) == times
             await write(bus, delete("/services/pay/instances/b"))
             assert ids(catalog) == []
+
+
+async def test_it_says_how_far_it_is() -> None:
+    async with Bus() as bus:
+        first = await write(bus, definition("a"))
+        async with following(bus) as catalog:
+            assert catalog.seen == 0
+            await catalog.reach(first, soon())
+            assert catalog.ready and catalog.seen == first
+            # What is no service's counts, too: nothing more of it is to come.
+            second = await write(bus, Put(b"/elsewhere", b""))
+            await catalog.reach(second, soon())
+            assert catalog.seen == second and catalog.revision == first
+            for n in range(50):
+                await bus.nodes[1].propose(Write(definition(f"n-{n}")), soon())
+                revision = bus.nodes[1].state.revision
+                await catalog.reach(revision, soon())
+                assert ids(catalog)[-1] == f"n-{n}" and catalog.seen >= revision
+            with pytest.raises(RequestError) as caught:
+                await catalog.reach(revision + 1, soon(0.05))
+            assert caught.value.reason == "NOT_READY"
+
+
+async def test_it_claims_no_revision_that_it_has_not_taken_in() -> None:
+    async with Bus() as bus, following(bus) as catalog:
+        await catalog.wait_ready()
+        wrong: list[int] = []
+
+        async def look() -> None:
+            while True:
+                counts = sum(1 for each in ids(catalog) if each.startswith("n-"))
+                if counts != 100 * (catalog.seen - base):
+                    wrong.append(catalog.seen)
+                await asyncio.sleep(0)
+
+        base = bus.nodes[1].state.revision
+        task = asyncio.create_task(look())
+        bus.behind.add(2)
+        # Taken by the catalog at once, and more than it takes in without letting others have a look.
+        for n in range(10):
+            many = tuple(definition(f"n-{n}-{i}") for i in range(100))
+            await bus.nodes[0].propose(Write(Txn((), many)), soon())
+        bus.behind.clear()
+        bus.apply(bus.members[1])
+        await catalog.reach(bus.nodes[1].state.revision, soon())
+        task.cancel()
+        assert len(ids(catalog)) == 1_000 and wrong == []
+
+
+async def test_followers_begin_anew_when_it_does() -> None:
+    async with Bus(limits=Limits(watch_backlog_batches_max=1)) as bus, following(bus) as catalog:
+        await catalog.wait_ready()
+        await write(bus, definition("a"), definition("b"))
+        subscription = catalog.subscribe("pay")
+        assert subscription.take() is None
+        assert [i.id for group in catalog.snapshot("pay") for i in group] == ["a", "b"]
+        assert catalog.snapshot(EVERY) == (catalog.service("pay"),)
+        await write(bus, definition("c"))
+        step = subscription.take()
+        assert step is not None and [c.instance.id for c in step.changes] == ["c"]
+        bus.behind.add(2)
+        await write(bus, delete("/services/pay/instances/a"))
+        await write(bus, definition("x", service="mail"))
+        revision = await write(bus, definition("y", service="mail"))
+        await bus.nodes[0].propose(Compact(revision), soon())
+        bus.behind.clear()
+        bus.apply(bus.members[1])
+        await catalog.reach(bus.nodes[1].state.revision, soon())
+        async with asyncio.timeout(5):
+            await subscription.wait()
+        assert subscription.take() is None, "nothing that is still there tells of the deletion"
+        assert [i.id for group in catalog.snapshot("pay") for i in group] == ["b", "c"]
+        catalog.unsubscribe(subscription)
+        assert not catalog.followed

@@ -57,6 +57,8 @@ def check(index: Index, keys: Keys) -> None:
         assert index.service(name) == expected[name]
         assert index.service(name) is index.service(name)
         assert (index.revision_of(name) > 0) == bool(expected[name])
+        for id in IDS:
+            assert index.instance(name, id) == {i.id: i for i in expected[name]}.get(id)
     for packed in ADDRESSES:
         everywhere = [i for found in expected.values() for i in found if i.packed == packed]
         assert sorted(index.at(packed), key=repr) == sorted(everywhere, key=repr)
