@@ -17,6 +17,7 @@ import structlog
 from coordinator import __version__
 from coordinator.api.cluster import ClusterService
 from coordinator.api.kv import KVService
+from coordinator.api.registry import RegistryService
 from coordinator.api.session import SessionService
 from coordinator.api.watch import WatchService
 from coordinator.catalog.catalog import Catalog
@@ -83,17 +84,18 @@ class Server:
             on_fatal=self._fail,
         )
         self.node.attach(self._engine)
+        self._catalog = Catalog(self.node)
         services = [
             service.service()
             for service in (
                 KVService(self.node),
                 WatchService(self.node),
                 SessionService(self.node),
+                RegistryService(self.node, self._catalog),
                 ClusterService(self.node),
             )
         ]
         self._grpc = GrpcAioServer(services, limits)
-        self._catalog = Catalog(self.node)
         self._dns = DnsGateway(self.node, self._catalog, config) if config.dns_address else None
         self._health: asyncio.Task[None] | None = None
         self._following: asyncio.Task[None] | None = None
@@ -109,8 +111,8 @@ class Server:
         if self._dns is not None:
             self._dns.bind()
         await self.node.start()
+        self._following = asyncio.create_task(self._follow())
         if self._dns is not None:
-            self._following = asyncio.create_task(self._follow())
             await self._dns.start()
         await self._grpc.start()
         self._heap.freeze(self.node.state.key_count)

@@ -14,6 +14,55 @@ def of_services(name: str, module: str, old: str, new: str, *tests: str) -> Muta
 
 MUTATIONS = [
     of_services(
+        "a-catalog-that-is-at-work-does-not-claim-more-than-it-shows",
+        "catalog/catalog",
+        "if watcher is not None and watcher.idle and not self._busy:",
+        "if watcher is not None and watcher.idle:",
+        "catalog",
+    ),
+    of_services(
+        "followers-begin-anew-with-the-catalog",
+        "catalog/catalog",
+        "                        self._feeds.reset()\n",
+        "",
+        "catalog",
+    ),
+    of_services(
+        "a-slow-follower-loses-its-queue",
+        "catalog/feeds",
+        "if len(self._queue) >= self._backlog_max:",
+        "if False:",
+        "feeds",
+    ),
+    of_services(
+        "a-follower-that-begins-anew-forgets-what-was-before",
+        "catalog/feeds",
+        "        self._queue.clear()\n        self._lost = True",
+        "        self._lost = True",
+        "feeds",
+    ),
+    Mutation(
+        "a-failed-registration-leaves-no-session",
+        "coordinator/api/registry_sessions.py",
+        "            if opened or not refused:",
+        "            if not opened and not refused:",
+        "tests/unit/api/test_registry_sessions.py",
+    ),
+    Mutation(
+        "a-state-stays-with-the-session-of-its-instance",
+        "coordinator/api/registry_writes.py",
+        "                _equal(definition, Target.SESSION, session),\n",
+        "",
+        "tests/unit/api/test_registry_writes.py",
+    ),
+    Mutation(
+        "a-list-waits-for-the-catalog",
+        "coordinator/api/registry_reads.py",
+        "        await self._catalog.reach(node.state.revision, deadline)\n",
+        "",
+        "tests/unit/api/test_registry_reads.py",
+    ),
+    of_services(
         "the-guard-counts-what-was-lost-before",
         "catalog/guard",
         "return min(len(losses), peak - (present - len(ids))), peak",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -11,8 +12,10 @@ from google.rpc import error_details_pb2, status_pb2
 
 from coordinator.api.cluster import ClusterService
 from coordinator.api.kv import KVService
+from coordinator.api.registry import RegistryService
 from coordinator.api.session import SessionService
 from coordinator.api.watch import WatchService
+from coordinator.catalog.catalog import Catalog
 from coordinator.config import Limits
 from coordinator.wire.grpc_aio import GrpcAioServer
 from tests.bus import Bus
@@ -24,11 +27,13 @@ class Face:
     def __init__(self, bus: Bus, number: int, limits: Limits) -> None:
         self.bus = bus
         self.node = bus.nodes[number]
+        self.catalog = Catalog(self.node)
         services = [
             KVService(self.node).service(),
             WatchService(self.node).service(),
             SessionService(self.node).service(),
             ClusterService(self.node).service(),
+            RegistryService(self.node, self.catalog).service(),
         ]
         self.server = GrpcAioServer(services, limits)
         self.address = f"127.0.0.1:{self.server.bind('127.0.0.1:0')}"
@@ -46,11 +51,34 @@ class Face:
         stub = self.channel.unary_unary(f"/coordinator.v1.{method}", **self._serializers(response))
         return await stub(request, timeout=10)
 
+    def watch(self, request: Any, response: type[Any]) -> Any:
+        stub = self.channel.unary_stream(
+            "/coordinator.v1.Registry/Watch", **self._serializers(response)
+        )
+        return stub(request, timeout=30)
+
     def stream(self, method: str, response: type[Any]) -> Any:
         return self.channel.stream_stream(
             f"/coordinator.v1.{method}", **self._serializers(response)
         )(timeout=30)
 
+
+SMALL = Limits(
+    request_size_bytes_max=10_000,
+    key_size_bytes_max=100,
+    txn_ops_max=5,
+    txn_depth_max=2,
+    range_reply_size_bytes_max=5_000,
+    txn_reply_size_bytes_max=8_000,
+    watches_per_stream_max=3,
+    watches_max=5,
+    streams_max=4,
+    watch_message_size_bytes_max=2_000,
+    sessions_max=2,
+    session_metadata_size_bytes_max=20,
+    keep_alive_ids_max=3,
+    sequence_parents_max=2,
+)
 
 FaceMaker = Callable[..., Any]
 
@@ -64,32 +92,23 @@ async def face() -> AsyncIterator[Face]:
 @pytest.fixture
 async def small_face() -> AsyncIterator[Face]:
     """A member with limits that are quickly reached."""
-    limits = Limits(
-        request_size_bytes_max=10_000,
-        key_size_bytes_max=100,
-        txn_ops_max=5,
-        txn_depth_max=2,
-        range_reply_size_bytes_max=5_000,
-        txn_reply_size_bytes_max=8_000,
-        watches_per_stream_max=3,
-        watches_max=5,
-        streams_max=4,
-        watch_message_size_bytes_max=2_000,
-        sessions_max=2,
-        session_metadata_size_bytes_max=20,
-        keep_alive_ids_max=3,
-        sequence_parents_max=2,
-    )
-    async for one in serving(limits):
+    async for one in serving(SMALL):
         yield one
 
 
-async def serving(limits: Limits) -> AsyncIterator[Face]:
+async def serving(
+    limits: Limits, *, follows: bool = False, quorum: bool = True
+) -> AsyncIterator[Face]:
+    """`follows`: with a catalog that is kept current, by a watch of its own, from when there may be no `quorum`."""
     async with Bus("ab", limits) as bus:
         face = Face(bus, 1, limits)
         await face.server.start()
         await face.server.set_serving(True)
+        bus.quorum = quorum
+        following = asyncio.create_task(face.catalog.run()) if follows else None
         yield face
+        if following is not None:
+            following.cancel()
         await face.channel.close()
         await face.server.stop(0)
 

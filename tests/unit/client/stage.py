@@ -13,8 +13,10 @@ from typing import Any, Self, TypeVar
 
 from coordinator.api.cluster import ClusterService
 from coordinator.api.kv import KVService
+from coordinator.api.registry import RegistryService
 from coordinator.api.session import SessionService
 from coordinator.api.watch import WatchService
+from coordinator.catalog.catalog import Catalog
 from coordinator.config import Limits
 from coordinator.wire.grpc_aio import GrpcAioServer
 from tests.bus import Bus
@@ -51,7 +53,14 @@ class Stage:
 
     def _make_server(self, index: int) -> GrpcAioServer:
         node = self.bus.nodes[index]
-        services = (KVService(node), WatchService(node), SessionService(node), ClusterService(node))
+        services = (
+            KVService(node),
+            WatchService(node),
+            SessionService(node),
+            ClusterService(node),
+            # Its writes need no catalog that is kept current.
+            RegistryService(node, Catalog(node)),
+        )
         server = GrpcAioServer([service.service() for service in services], self._limits)
         self._servers[index] = server
         return server
