@@ -11,7 +11,14 @@ from google.protobuf.message import Message
 from coordinator_client import model, validation
 from coordinator_client.errors import CoordinatorError, InvalidArgument
 from coordinator_client.operations import Delete, Get, Nested, Operation, Put, Range
-from coordinator_client.pb import cluster_pb2, common_pb2, kv_pb2, session_pb2, watch_pb2
+from coordinator_client.pb import (
+    cluster_pb2,
+    common_pb2,
+    kv_pb2,
+    registry_pb2,
+    session_pb2,
+    watch_pb2,
+)
 
 Request = TypeVar("Request", bound=Message)
 Reply = TypeVar("Reply", bound=Message)
@@ -82,6 +89,11 @@ SESSION_GET = Method(
 )
 SESSION_LIST = Method(
     "/coordinator.v1.Session/List", session_pb2.SessionListRequest, session_pb2.SessionListResponse
+)
+DEREGISTER = Method(
+    "/coordinator.v1.Registry/Deregister",
+    registry_pb2.DeregisterRequest,
+    registry_pb2.DeregisterResponse,
 )
 STATUS = Method(
     "/coordinator.v1.Cluster/Status", cluster_pb2.StatusRequest, cluster_pb2.StatusResponse

@@ -28,7 +28,7 @@ from coordinator_client.copies import CacheChange
 from coordinator_client.instances import Instance, InstanceState
 from coordinator_client.numbers import WINDOW_MAX
 from coordinator_client.operations import owner_id
-from coordinator_client.pb import cluster_pb2, session_pb2
+from coordinator_client.pb import cluster_pb2, registry_pb2, session_pb2
 from coordinator_client.views import accepting, read_instances
 
 
@@ -234,6 +234,17 @@ class Client(Coordination, Administration, io.Awaited):
         """
         state = InstanceState(status, note)
         write_state(self._connection, self._writes, service, id, state)
+
+    def deregister(self, service: str, id: str) -> None:
+        """Removes an instance of another program, as an operator: subscribers are told `Cause.DEREGISTERED`.
+
+        Its program keeps its session and is not told. It registers again when that is lost, or when it is restarted.
+        Raises NotFound if there is no such instance.
+        """
+        request = registry_pb2.DeregisterRequest(
+            service=layout.validate_service(service), id=layout.validate_id(id)
+        )
+        self._writes.call(calls.DEREGISTER, request)
 
     def services(self, *, local: bool = False) -> tuple[str, ...]:
         """Returns the names of all services that have keys, in ascending order."""

@@ -34,6 +34,7 @@ for command in (
     services.services,
     states.drain,
     states.maintenance,
+    states.deregister,
     members.status,
     members.members,
     members.member,

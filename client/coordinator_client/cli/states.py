@@ -1,4 +1,4 @@
-"""Commands with which operators take an instance out of service and put it back."""
+"""Commands with which operators take an instance out of service and put it back, or remove it."""
 
 from __future__ import annotations
 
@@ -34,6 +34,24 @@ def maintenance(service: str, instance: str, note: str, off: bool) -> None:
     Exits with 3 if there is no such instance.
     """
     set_state(service, instance, "passing" if off else "maintenance", note)
+
+
+@click.command()
+@click.argument("service", type=arguments.text)
+@click.argument("instance", type=arguments.text)
+@shared_options
+def deregister(service: str, instance: str) -> None:
+    """Removes INSTANCE of SERVICE, whose program is not told, from the list.
+
+    It comes back when its program registers anew. Exits with 3 if there is no such instance.
+    """
+    with options().connect() as client:
+        client.deregister(service, instance)
+    printer = options().printer
+    if printer.as_json:
+        printer.json({"service": service, "id": instance, "deregistered": True})
+    else:
+        printer.line(f"{service}  {instance}  deregistered")
 
 
 def set_state(service: str, instance: str, status: str, note: str) -> None:

@@ -31,3 +31,16 @@ def test_no_such_instance(coordctl: Coordctl) -> None:
     coordctl.client.answers["set_instance_state"] = NotFound("service pay has no instance i-1")
     done = coordctl.run("drain", "pay", "i-1", code=3)
     assert "no instance i-1" in done.output
+
+
+def test_deregister(coordctl: Coordctl) -> None:
+    coordctl.client.answers["deregister"] = None
+    assert coordctl.run("deregister", "pay", "i-1").output == "pay  i-1  deregistered\n"
+    assert coordctl.client.asked == [("deregister", ("pay", "i-1"), {})]
+    assert coordctl.json("deregister", "pay", "i-1") == {
+        "service": "pay",
+        "id": "i-1",
+        "deregistered": True,
+    }
+    coordctl.client.answers["deregister"] = NotFound("service pay has no instance i-1")
+    assert "no instance i-1" in coordctl.run("deregister", "pay", "i-1", code=3).output

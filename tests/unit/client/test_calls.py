@@ -125,7 +125,7 @@ def test_children_are_named_once() -> None:
 
 def test_methods_name_what_the_protobuf_files_declare() -> None:
     methods = [value for value in vars(calls).values() if isinstance(value, calls.Method)]
-    assert len(methods) == 13
+    assert len(methods) == 14
     for method in methods:
         service_name, name = method.path.lstrip("/").split("/")
         services = {

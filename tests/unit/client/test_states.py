@@ -98,3 +98,28 @@ async def test_draining_ends_with_the_registration(client: aio.Client) -> None:
         await client.close_session(mine.session.id)
         await asyncio.wait_for(closing, 20)
     assert await client.instances("pay") == ()
+
+
+async def test_an_operator_deregisters_an_instance_and_everyone_is_told_why(
+    client: aio.Client,
+) -> None:
+    async with (
+        client.discover("pay") as view,
+        client.register("pay", "h", 80, id="i-1", ttl=1.0) as mine,
+    ):
+        changes = view.changes()
+        assert (await changes.next(10)).type.value == "added"
+        await client.deregister("pay", "i-1")
+        change = await changes.next(10)
+        assert (change.type.value, change.cause) == ("removed", aio.Cause.DEREGISTERED)
+        assert mine.registered, "its program keeps its session"
+        with pytest.raises(NotFound, match="no instance i-1") as caught:
+            await client.deregister("pay", "i-1")
+        assert caught.value.reason == "INSTANCE_NOT_FOUND"
+        with pytest.raises(InvalidArgument):
+            await client.deregister("pay", "a/b")
+        # Only once it loses its session does it come back.
+        assert mine.session is not None
+        await client.close_session(mine.session.id)
+        change = await changes.next(20)
+        assert (change.type.value, change.instance.id) == ("added", "i-1")
