@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from coordinator_client import validation
 from coordinator_client.errors import InvalidArgument
 from coordinator_client.model import KeyValue
+from coordinator_client.ports import PROTOCOL, join_ports, split_ports
 
 __all__ = ["ROOT", "STATUSES", "Instance", "InstanceState"]
 
@@ -116,6 +117,8 @@ class Instance:
     """Of the definition; 0 for an instance that was not read from a cluster."""
     mod_revision: int = 0
     session: int = 0
+    protocols: Mapping[str, str] = field(default_factory=dict)
+    """Of those of `ports` that are not TCP, such as `udp`, by the name of the port."""
 
     def __post_init__(self) -> None:
         validate_service(self.service)
@@ -123,14 +126,18 @@ class Instance:
         if not isinstance(self.address, str) or not ADDRESS_PATTERN.fullmatch(self.address):
             raise InvalidArgument(f"address {self.address!r} is not an IP address or host name")
         _validate_port(self.port, "port")
-        for value, name in ((self.metadata, "metadata"), (self.ports, "ports")):
-            if not isinstance(value, Mapping):
+        for name in ("metadata", "ports", "protocols"):
+            if not isinstance(value := getattr(self, name), Mapping):
                 raise InvalidArgument(f"{name} is {validation.shown(value)}, not a mapping")
         if len(self.ports) > PORTS_MAX:
             raise InvalidArgument(f"more than {PORTS_MAX} ports")
         for name, port in self.ports.items():
             _validate_label(name, "the name of a port")
             _validate_port(port, f"port {name}")
+        for name, protocol in self.protocols.items():
+            if name not in self.ports:
+                raise InvalidArgument(f"protocols names {name!r}, which is none of the ports")
+            _validate_label(protocol, f"the protocol of port {name}")
         if len(self.tags) > TAGS_MAX:
             raise InvalidArgument(f"more than {TAGS_MAX} tags")
         for tag in self.tags:
@@ -149,6 +156,10 @@ class Instance:
         """`address:port`, an IPv6 address in brackets."""
         host = f"[{self.address}]" if ":" in self.address else self.address
         return f"{host}:{self.port}"
+
+    def protocol_of(self, port: str) -> str:
+        """Returns the protocol of the port of that name: `tcp` unless another one was registered."""
+        return self.protocols.get(port, PROTOCOL)
 
     @property
     def passing(self) -> bool:
@@ -171,7 +182,7 @@ class Instance:
             "metadata": metadata,
         }
         optional = {
-            "ports": dict(self.ports) or None,
+            "ports": join_ports(self.ports, self.protocols) or None,
             "tags": list(self.tags) or None,
             "weight": self.weight,
             "zone": self.zone,
@@ -190,13 +201,15 @@ class Instance:
         if fields is None:
             raise InvalidArgument(f"{kv.name} does not hold a JSON object")
         try:
+            ports, protocols = split_ports(_optional(fields, "ports", dict, {}))
             return cls(
                 service=service,
                 id=id,
                 address=fields["address"],
                 port=fields["port"],
                 metadata=_optional(fields, "metadata", dict, {}),
-                ports=_optional(fields, "ports", dict, {}),
+                ports=ports,
+                protocols=protocols,
                 tags=tuple(_optional(fields, "tags", list, [])),
                 weight=fields.get("weight"),
                 zone=fields.get("zone"),

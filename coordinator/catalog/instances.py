@@ -25,6 +25,9 @@ ROOT_END = b"/services0"
 DEFINITIONS = "instances"
 STATES = "state"
 
+PROTOCOL = "tcp"
+"""Of a port that names none."""
+
 STATUSES = frozenset(
     {"passing", "warning", "critical", "maintenance", "starting", "draining", "unknown"}
 )
@@ -84,6 +87,8 @@ class Instance(msgspec.Struct, frozen=True, gc=False):
     """The session that owns the definition; 0: none."""
     packed: bytes = b""
     """The address as 4 or 16 bytes; empty for a host name."""
+    protocols: Mapping[str, str] = {}
+    """Of those of `ports` that are not TCP, by the name of the port."""
 
     @property
     def healthy(self) -> bool:
@@ -144,6 +149,7 @@ def parse_instance(service: str, id: str, kv: KeyValue, state: InstanceState) ->
         mod_revision=kv.mod_revision,
         session=kv.session,
         packed=pack_address(address),
+        protocols=_protocols(fields.get("ports")),
     )
 
 
@@ -200,8 +206,22 @@ def _ports(value: object) -> Mapping[str, int] | None:
         return {}
     if not isinstance(value, dict) or len(value) > _PORTS_MAX:
         return None
-    fine = all(_is_label(name) and _is_port(port) for name, port in value.items())
-    return value if fine else None
+    if not all(_is_label(name) and _is_port_entry(port) for name, port in value.items()):
+        return None
+    return {name: p["port"] if isinstance(p, dict) else p for name, p in value.items()}
+
+
+def _is_port_entry(value: object) -> bool:
+    if not isinstance(value, dict):
+        return _is_port(value)
+    protocol = value.get("protocol")
+    return _is_port(value.get("port")) and (protocol is None or _is_label(protocol))
+
+
+def _protocols(ports: dict[str, Any] | None) -> Mapping[str, str]:
+    """Returns the protocols of ports that are fine, those of TCP left out."""
+    named = {n: p.get("protocol") for n, p in (ports or {}).items() if isinstance(p, dict)}
+    return {name: p for name, p in named.items() if p is not None and p.lower() != PROTOCOL}
 
 
 def _metadata(value: object) -> Mapping[str, str] | None:

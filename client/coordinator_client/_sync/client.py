@@ -160,6 +160,7 @@ class Client(Coordination, Administration, io.Awaited):
         ttl: float = 10.0,
         disconnect_grace: float | None = 1.0,
         ports: Mapping[str, int] | None = None,
+        protocols: Mapping[str, str] | None = None,
         tags: Sequence[str] = (),
         weight: int | None = None,
         zone: str | None = None,
@@ -171,8 +172,8 @@ class Client(Coordination, Administration, io.Awaited):
 
         Without `id`, one is made up. The instance goes when the block is left, `disconnect_grace` seconds after its
         connection broke because the program died (None: that does not count), or `ttl` seconds after it was heard of
-        last. `drain`: seconds that it is listed as `draining` before it deregisters. See docs/registration.md for the
-        meaning of the rest.
+        last. `drain`: seconds that it is listed as `draining` before it deregisters. `protocols`: of those of `ports`
+        that are not TCP, by the same names. See docs/registration.md for the meaning of the rest.
         """
         instance = Instance(
             service=service,
@@ -181,6 +182,7 @@ class Client(Coordination, Administration, io.Awaited):
             port=port,
             metadata=validation.pairs(metadata, "metadata"),
             ports=ports or {},
+            protocols=protocols or {},
             tags=validation.texts(tags, "tags"),
             weight=weight,
             zone=zone,

@@ -28,6 +28,7 @@ from coordinator_client import (
     SessionRecord,
     TxnResult,
 )
+from coordinator_client.ports import join_ports
 
 CELL_LENGTH_MAX = 200
 """Characters of a value that a table shows."""
@@ -227,7 +228,7 @@ def instance_json(instance: Instance) -> Json:
         "address": instance.address,
         "port": instance.port,
         "metadata": dict(instance.metadata),
-        "ports": dict(instance.ports),
+        "ports": join_ports(instance.ports, instance.protocols),
         "tags": list(instance.tags),
         "weight": instance.weight,
         "zone": instance.zone,

@@ -4,30 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from coordinator.catalog.instances import Instance
+from coordinator.catalog.instances import PROTOCOL, Instance
+
+Port = tuple[str, str]
+"""The name of a further port and its protocol, both in lower case."""
 
 
 class Groups:
-    """Instances, healthy or not, by tag and by the name of a further port; both in lower case."""
+    """Instances, healthy or not, by tag and by the name and protocol of a further port; all in lower case."""
 
     def __init__(self, instances: Sequence[Instance]) -> None:
         self.tags: dict[str, list[Instance]] = {}
-        self.ports: dict[str, list[Instance]] = {}
+        self.ports: dict[Port, list[Instance]] = {}
         self.parents: set[str] = set()
-        """What follows a dot in a tag: names below which there are tags."""
+        """Names below which there are others: what follows a dot in a tag, and the protocols of ports."""
         for instance in instances:
             for tag in dict.fromkeys(map(str.lower, instance.tags)):
                 self.tags.setdefault(tag, []).append(instance)
-            for port in dict.fromkeys(map(str.lower, instance.ports)):
+            for port in dict.fromkeys(_ports_of(instance)):
                 self.ports.setdefault(port, []).append(instance)
         for tag in self.tags:
             while tag := tag.partition(".")[2]:
                 self.parents.add(tag)
+        self.parents.update(f"_{protocol}" for _, protocol in self.ports)
 
     def __len__(self) -> int:
         return sum(map(len, self.tags.values())) + sum(map(len, self.ports.values()))
 
 
-def port_of(instance: Instance, name: str) -> int:
-    """Returns the further port of this name, given in lower case; 0 if there is none."""
-    return next((port for known, port in instance.ports.items() if known.lower() == name), 0)
+def port_of(instance: Instance, port: Port) -> int:
+    """Returns the number of the further port of this name and protocol; 0 if there is none."""
+    numbers = instance.ports.values()
+    return next(
+        (n for n, known in zip(numbers, _ports_of(instance), strict=True) if known == port), 0
+    )
+
+
+def _ports_of(instance: Instance) -> list[Port]:
+    protocols = instance.protocols
+    return [(name.lower(), protocols.get(name, PROTOCOL).lower()) for name in instance.ports]

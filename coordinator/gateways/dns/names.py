@@ -5,7 +5,7 @@ Below the domain, `coordinator.` unless another one is set:
     <service>.service               the healthy instances of a service
     <tag>.<service>.service         those with a tag
     _<service>._tcp.service         the same, as RFC 2782 asks for services; `_udp`, or `_<tag>` for a tag
-    _<port>._tcp.<service>.service  their further ports of this name
+    _<port>._<protocol>.<service>.service  their further ports of this name and protocol
     <hex>.addr                      an IP address, in hexadecimal
     ns                              the nodes that answer
 
@@ -38,9 +38,8 @@ class Kind(enum.Enum):
     """By name and perhaps tag."""
     SERVICE_BY_RFC = enum.auto()
     """Likewise, for SRV records only."""
-    PORTS = enum.auto()
-    """The parent of the ports of a service."""
     PORT = enum.auto()
+    """A further port, for SRV records only."""
     ADDRESS = enum.auto()
     REVERSE = enum.auto()
 
@@ -54,7 +53,8 @@ class Named:
     tag: str = ""
     """In lower case; empty: any."""
     port: str = ""
-    """In lower case."""
+    """In lower case, as its protocol is."""
+    protocol: str = ""
     packed: bytes = b""
     """An IP address as 4 or 16 bytes."""
 
@@ -101,13 +101,10 @@ def _read_service(labels: Labels) -> Named:
         tag = "" if last in _ANY_TRANSPORT else _text(last[1:])
         return Named(Kind.SERVICE_BY_RFC, service=_text(before[0][1:]), tag=tag)
     service = _text(last)
-    if not before or before[-1] not in _ANY_TRANSPORT:
-        return Named(Kind.SERVICE, service=service, tag=".".join(map(_text, before)))
-    if len(before) == 1:
-        return Named(Kind.PORTS, service=service)
-    if len(before) > 2 or not before[0].startswith(b"_"):
-        return NOTHING
-    return Named(Kind.PORT, service=service, port=_text(before[0][1:]))
+    if len(before) == 2 and all(label.startswith(b"_") for label in before):
+        port, protocol = (_text(label[1:]) for label in before)
+        return Named(Kind.PORT, service=service, port=port, protocol=protocol)
+    return Named(Kind.SERVICE, service=service, tag=".".join(map(_text, before)))
 
 
 def _text(label: bytes) -> str:

@@ -15,7 +15,7 @@ from coordinator.catalog.catalog import Catalog
 from coordinator.catalog.instances import HEALTHY, Instance
 from coordinator.gateways.dns import records as render
 from coordinator.gateways.dns.cache import Cache
-from coordinator.gateways.dns.groups import Groups, port_of
+from coordinator.gateways.dns.groups import Groups, Port, port_of
 from coordinator.gateways.dns.messages import Answer
 from coordinator.gateways.dns.names import (
     Kind,
@@ -157,7 +157,7 @@ class Zone:
         wrong_type = named.kind in _ONLY_SRV and query.type != SRV
         if not every or wrong_type or query.type not in _SERVICE_TYPES:
             return self._some(query, ())
-        asked = (named.service, named.tag, named.port, query.type)
+        asked = (named.service, named.tag, named.port, named.protocol, query.type)
         chosen = self._chosen.get(asked, revision, partial(_choose, every, query.type))
         more = len(chosen) > INSTANCES_MAX
         if more:
@@ -179,13 +179,11 @@ class Zone:
         Empty: it only has names below it. None: there is no such name.
         """
         instances = self._catalog.service(named.service)
-        if named.kind is not Kind.PORTS and not named.tag and not named.port:
+        if named.kind is not Kind.PORT and not named.tag:
             return instances
         groups = self._groups.get(named.service, revision, partial(Groups, instances))
-        if named.kind is Kind.PORTS:
-            return () if groups.ports else None
-        if named.port:
-            return groups.ports.get(named.port)
+        if named.kind is Kind.PORT:
+            return groups.ports.get((named.port, named.protocol))
         return groups.tags.get(named.tag, () if named.tag in groups.parents else None)
 
     def _render(self, type: int, named: Named, chosen: Sequence[Instance]) -> Sequence[Record]:
@@ -198,12 +196,13 @@ class Zone:
             found = [render.write_address(p, ttl) for p in packed]
             found += [render.write_alias(host, ttl) for host in hosts if host]
         elif type == SRV:
-            found = [record for i in chosen if (record := self._render_srv(i, named.port))]
+            further = (named.port, named.protocol) if named.kind is Kind.PORT else None
+            found = [record for i in chosen if (record := self._render_srv(i, further))]
         elif type == TXT:
             found = [render.write_text(i.metadata, ttl) for i in chosen]
         return list({record.wire: record for record in found}.values())
 
-    def _render_srv(self, instance: Instance, port_name: str) -> Record | None:
+    def _render_srv(self, instance: Instance, further: Port | None) -> Record | None:
         if instance.packed:
             label = instance.packed.hex().encode()
             target = bytes((len(label),)) + label + b"\4addr" + self._domain_name
@@ -211,7 +210,7 @@ class Zone:
             target = write_host(instance.address)
         if not target:
             return None
-        port = port_of(instance, port_name) if port_name else instance.port
+        port = port_of(instance, further) if further else instance.port
         return render.write_service(instance.weight, port, target, instance.packed, self._ttl)
 
 

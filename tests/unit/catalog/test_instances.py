@@ -37,7 +37,12 @@ def parse(value: bytes) -> Instance | None:
 def test_a_definition_says_all_that_the_page_lists() -> None:
     more = {
         "metadata": {"team": "blå"},
-        "ports": {"admin": 81},
+        "ports": {
+            "admin": 81,
+            "log": {"port": 514, "protocol": "udp", "later": 1},
+            "web": {"port": 443, "protocol": "TCP"},
+            "old": {"port": 70, "protocol": None},
+        },
         "tags": ["a", "b"],
         "weight": 0,
         "zone": "z",
@@ -52,7 +57,8 @@ def test_a_definition_says_all_that_the_page_lists() -> None:
         address="10.0.0.7",
         port=80,
         metadata={"team": "blå"},
-        ports={"admin": 81},
+        ports={"admin": 81, "log": 514, "web": 443, "old": 70},
+        protocols={"log": "udp"},
         tags=("a", "b"),
         weight=0,
         zone="z",
@@ -77,7 +83,10 @@ WRONG: list[dict[str, Any]] = [
     {"weight": -1}, {"weight": 65536}, {"weight": 1.5}, {"weight": False}, {"zone": ""}, {"zone": 1},
     {"version": "a b"}, {"tags": [""]}, {"tags": ["a"] * 65}, {"tags": "abc"}, {"tags": {}},
     {"tags": [3]}, {"ports": {"": 1}}, {"ports": {"a": 0}}, {"ports": []}, {"ports": False},
-    {"ports": {f"p{n}": 1 for n in range(33)}}, {"metadata": {"": "x"}}, {"metadata": {"k": 3}},
+    {"ports": {f"p{n}": 1 for n in range(33)}}, {"ports": {"a": {}}}, {"ports": {"a": [1]}},
+    {"ports": {"a": {"port": 0, "protocol": "udp"}}}, {"ports": {"a": {"port": 1, "protocol": ""}}},
+    {"ports": {"a": {"port": 1, "protocol": 17}}}, {"ports": {"a": {"port": {"port": 1}}}},
+    {"metadata": {"": "x"}}, {"metadata": {"k": 3}},
     {"metadata": {"k" * 129: ""}}, {"metadata": {"k": "x" * 513}}, {"metadata": [["a", "b"]]},
     {"metadata": {f"k{n}": "" for n in range(65)}}, {"metadata": 0},
 ]  # fmt: skip

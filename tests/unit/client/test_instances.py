@@ -32,6 +32,18 @@ def test_a_definition_comes_back_as_it_went() -> None:
     assert (back.state, back.passing, back.endpoint) == (state, False, "127.0.0.1:80")
 
 
+def test_ports_have_protocols() -> None:
+    mine = Instance(**PLAIN, ports={"admin": 81, "log": 514}, protocols={"log": "udp"})
+    written = {"admin": 81, "log": {"port": 514, "protocol": "udp"}}
+    assert json.loads(mine.to_json())["ports"] == written
+    assert (mine.protocol_of("log"), mine.protocol_of("admin")) == ("udp", "tcp")
+    back = Instance.from_json("pay", "i-1", stored(mine.to_json()), InstanceState())
+    assert (back.ports, back.protocols) == (mine.ports, mine.protocols)
+    # Plain TCP is not worth a word.
+    plain = Instance(**PLAIN, ports={"admin": 81}, protocols={"admin": "tcp"})
+    assert json.loads(plain.to_json())["ports"] == {"admin": 81}
+
+
 def test_service_and_id_are_those_of_the_key() -> None:
     value = json.dumps(PLAIN | {"service": "other", "id": "x", "new_field": [1]}).encode()
     back = Instance.from_json("pay", "i-1", stored(value), InstanceState())
@@ -99,7 +111,9 @@ def test_other_keys_are_none_of_an_instance(key: bytes) -> None:
         {"port": 0}, {"port": 65536}, {"port": "80"}, {"port": True}, {"address": ""},
         {"address": "[::1]"}, {"address": "a" * 254}, {"weight": -1}, {"weight": 70_000},
         {"zone": ""}, {"version": "a b"}, {"tags": ("",)}, {"tags": ("a",) * 65},
-        {"ports": {"": 1}}, {"ports": {f"p{n}": 1 for n in range(33)}}, {"metadata": {"": "x"}},
+        {"ports": {"": 1}}, {"ports": {f"p{n}": 1 for n in range(33)}}, {"protocols": {"log": "udp"}},
+        {"ports": {"a": 1}, "protocols": {"a": ""}}, {"ports": {"a": 1}, "protocols": "udp"},
+        {"metadata": {"": "x"}},
         {"metadata": {"k": "x" * 513}}, {"metadata": {f"k{n}": "" for n in range(65)}},
         {"metadata": {"k": 3}},
     ],

@@ -11,13 +11,14 @@ from coordinator.gateways.dns import zone as module
 from tests.unit.gateways.dns.stage import Stock, ask, code, found, make_responder, texts
 
 PAY = "pay.service.coordinator."
+PORTS = {"Admin": 9, "Log": {"port": 514, "protocol": "UDP"}, "h3": {"port": 8, "protocol": "quic"}}
 
 
 @pytest.fixture
 def stock() -> Stock:
     stock = Stock()
     stock.add("pay", "a", "10.0.0.1", 81, tags=["Blue", "v1.2"], weight=7)
-    stock.add("pay", "b", "10.0.0.2", 82, state="warning", tags=["green"], ports={"Admin": 9})
+    stock.add("pay", "b", "10.0.0.2", 82, state="warning", tags=["green"], ports=PORTS)
     stock.add("pay", "c", "2001:db8::3", 83, metadata={"team": "x"})
     for n, status in enumerate(("critical", "maintenance", "starting", "draining", "odd")):
         stock.add("pay", f"bad-{n}", f"10.0.1.{n}", state=status, tags=["sick"])
@@ -71,7 +72,19 @@ def test_other_forms_of_names(stock: Stock) -> None:
     assert found(dns_, "_pay._blue.service.coordinator.", "SRV") == blue
     admin = ["SRV 1 1 9 0a000002.addr.coordinator."]
     assert found(dns_, f"_admin._tcp.{PAY}", "SRV") == admin
-    assert found(dns_, f"_ADMIN._udp.{PAY}", "SRV") == admin
+    assert found(dns_, f"_ADMIN._TCP.{PAY}", "SRV") == admin
+
+
+def test_further_ports_are_told_under_their_protocol(stock: Stock) -> None:
+    dns_ = make_responder(stock)
+    for name, number in (("_log._udp", 514), ("_H3._quic", 8)):
+        expected = [f"SRV 1 1 {number} 0a000002.addr.coordinator."]
+        assert found(dns_, f"{name}.{PAY}", "SRV") == expected
+    stock.add("pay", "d", "10.0.0.4", ports={"log": {"port": 515, "protocol": "udp"}})
+    stock.add("pay", "e", "10.0.0.5", ports={"log": 516})
+    both = ["SRV 1 1 514 0a000002.addr.coordinator.", "SRV 1 1 515 0a000004.addr.coordinator."]
+    assert found(dns_, f"_log._udp.{PAY}", "SRV") == both
+    assert found(dns_, f"_log._tcp.{PAY}", "SRV") == ["SRV 1 1 516 0a000005.addr.coordinator."]
 
 
 def test_text_is_metadata(stock: Stock) -> None:
@@ -81,10 +94,11 @@ def test_text_is_metadata(stock: Stock) -> None:
 NOT_THERE = [
     "other.service.coordinator.", f"red.{PAY}", f"_other._tcp.{PAY}", "other.coordinator.",
     "a.ns.coordinator.", "_other._tcp.service.coordinator.", "_pay._red.service.coordinator.",
+    f"_admin._udp.{PAY}", f"_log._tcp.{PAY}", f"_._tcp.{PAY}", f"_sctp.{PAY}",
     "0a00000.addr.coordinator.", f"_tcp.blue.{PAY}", "\\233.service.coordinator.",
 ]  # fmt: skip
 EMPTY = [
-    (PAY, "MX"), (PAY, "CNAME"), (f"sick.{PAY}", "A"), (f"2.{PAY}", "A"), (f"_tcp.{PAY}", "SRV"),
+    (PAY, "MX"), (PAY, "CNAME"), (f"sick.{PAY}", "A"), (f"2.{PAY}", "A"), (f"_tcp.{PAY}", "SRV"), (f"_quic.{PAY}", "A"),
     (f"_admin._tcp.{PAY}", "A"), ("_pay._tcp.service.coordinator.", "A"),
     ("_tcp.service.coordinator.", "A"), ("service.coordinator.", "A"), ("addr.coordinator.", "A"),
     ("coordinator.", "A"), ("ns.coordinator.", "AAAA"), ("0a000001.addr.coordinator.", "TXT"),
