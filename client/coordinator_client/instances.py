@@ -2,8 +2,9 @@
 
     /services/<service>/instances/<id>   the definition, written by the instance's owner
     /services/<service>/state/<id>       the state, written by the owner, by checks and by operators
+    /services/<service>/settings         what is set for the service as a whole (service_settings.py)
 
-Both keys belong to one session. An instance counts as long as its definition exists.
+The first two belong to one session. An instance counts as long as its definition exists.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ class InstanceState:
     @classmethod
     def from_json(cls, value: bytes) -> InstanceState:
         """Returns the state in the value of a state key; `unknown` if it can't be read."""
-        fields = _parse_object(value) or {}
+        fields = parse_object(value) or {}
         status, note = fields.get("state"), fields.get("note", "")
         return cls(
             status if isinstance(status, str) and status in STATUSES else "unknown",
@@ -119,6 +120,8 @@ class Instance:
     session: int = 0
     protocols: Mapping[str, str] = field(default_factory=dict)
     """Of those of `ports` that are not TCP, such as `udp`, by the name of the port."""
+    proxy: bool = False
+    """Whether it is no instance, but a proxy that is published in place of the service's instances."""
 
     def __post_init__(self) -> None:
         validate_service(self.service)
@@ -197,9 +200,16 @@ class Instance:
 
         Raises InvalidArgument if the value is not a definition. Fields it does not know are passed over.
         """
-        fields = _parse_object(kv.value)
+        fields = parse_object(kv.value)
         if fields is None:
             raise InvalidArgument(f"{kv.name} does not hold a JSON object")
+        return cls.from_fields(service, id, fields, kv, state)
+
+    @classmethod
+    def from_fields(
+        cls, service: str, id: str, fields: dict[str, Any], kv: KeyValue, state: InstanceState
+    ) -> Instance:
+        """Likewise, from the fields of a definition that `kv` holds."""
         try:
             ports, protocols = split_ports(_optional(fields, "ports", dict, {}))
             return cls(
@@ -258,8 +268,10 @@ def state_key(service: str, id: str) -> str:
 
 
 def split_key(service: str, key: bytes) -> tuple[str, str] | None:
-    """Returns ("instances" or "state", id) for a key of the service; None if it is neither."""
+    """Returns ("instances" or "state", id) for a key of the service, or ("settings", ""); None if it is none."""
     prefix = service_prefix(service).encode()
+    if key == prefix + b"settings":
+        return "settings", ""
     try:
         kind, slash, id = key.removeprefix(prefix).decode("ascii").partition("/")
     except UnicodeDecodeError:
@@ -269,7 +281,8 @@ def split_key(service: str, key: bytes) -> tuple[str, str] | None:
     return (kind, id) if ID_PATTERN.fullmatch(id) else None
 
 
-def _parse_object(value: bytes) -> dict[str, Any] | None:
+def parse_object(value: bytes) -> dict[str, Any] | None:
+    """Returns the JSON object in a value; None if it holds none."""
     try:
         parsed = json.loads(value)
     except (ValueError, RecursionError):

@@ -10,6 +10,7 @@ from coordinator_client import instances
 from coordinator_client.errors import InvalidArgument
 from coordinator_client.instances import Instance, InstanceState
 from coordinator_client.model import Cause, EventBatch, KeyValue
+from coordinator_client.service_settings import read_proxies
 
 __all__ = ["Change", "ChangeType"]
 
@@ -40,16 +41,24 @@ class ServiceTable:
     """The instances of one service as of one revision, built from the batches of a snapshot watch."""
 
     def __init__(
-        self, service: str, accepts: Callable[[Instance], bool] = lambda instance: True
+        self,
+        service: str,
+        accepts: Callable[[Instance], bool] = lambda instance: True,
+        proxies: bool = True,
     ) -> None:
-        """Instances that `accepts` is false for are left out, as if they were not there."""
+        """Instances that `accepts` is false for are left out, as if they were not there.
+
+        `proxies`: where the service publishes proxies, these are its instances.
+        """
         self._accepts = accepts
+        self._with_proxies = proxies
         self.service = instances.validate_service(service)
         self.revision = 0
         self.instances: tuple[Instance, ...] = ()
         """In order of registration: by create_revision, then by id; the same on every client."""
         self._definitions: dict[str, KeyValue] = {}
         self._states: dict[str, InstanceState] = {}
+        self._proxies: dict[str, Instance] = {}
         self._current: dict[str, Instance] = {}
 
     def apply(self, batch: EventBatch) -> list[Change]:
@@ -58,7 +67,7 @@ class ServiceTable:
         causes: dict[str, Cause] = {}
         touched: set[str] = set()
         if batch.snapshot:
-            touched |= self._definitions.keys()
+            touched |= self._definitions.keys() | self._set_proxies(None)
             self._definitions.clear()
             self._states.clear()
             for kv in batch.kvs:
@@ -75,6 +84,8 @@ class ServiceTable:
         if parts is None:
             return set()
         kind, id = parts
+        if kind == "settings":
+            return self._set_proxies(kv)
         if kind == "instances":
             self._definitions[id] = kv
         else:
@@ -86,12 +97,23 @@ class ServiceTable:
         if parts is None:
             return set()
         kind, id = parts
+        if kind == "settings":
+            return self._set_proxies(None)
         if kind == "instances":
             self._definitions.pop(id, None)
             causes[id] = cause
         else:
             self._states.pop(id, None)
         return {id}
+
+    def _set_proxies(self, settings: KeyValue | None) -> set[str]:
+        """Takes other settings; returns the ids of all that may come or go by that."""
+        before = self._proxies
+        found = read_proxies(self.service, settings) if self._with_proxies else ()
+        self._proxies = {proxy.id: proxy for proxy in found}
+        # As long as there are proxies, no instance is shown.
+        hidden = self._definitions.keys() if bool(before) != bool(self._proxies) else ()
+        return {*before, *self._proxies, *hidden}
 
     def _refresh(self, touched: set[str], causes: dict[str, Cause]) -> list[Change]:
         changes = []
@@ -111,6 +133,9 @@ class ServiceTable:
         return sorted(changes, key=lambda change: registration_order(change.instance))
 
     def _read(self, id: str) -> Instance | None:
+        if self._proxies:
+            proxy = self._proxies.get(id)
+            return proxy if proxy is not None and self._accepts(proxy) else None
         kv = self._definitions.get(id)
         if kv is None:
             return None
@@ -136,9 +161,11 @@ def accepting(healthy: bool, tag: str | None, zone: str | None) -> Callable[[Ins
     return accepts
 
 
-def read_instances(service: str, kvs: Iterable[KeyValue]) -> tuple[Instance, ...]:
-    """Returns the instances that the keys of a service describe, in order of registration."""
-    table = ServiceTable(service)
+def read_instances(
+    service: str, kvs: Iterable[KeyValue], proxies: bool = True
+) -> tuple[Instance, ...]:
+    """Returns the instances that the keys of a service describe, in order of registration; see `ServiceTable`."""
+    table = ServiceTable(service, proxies=proxies)
     table.apply(EventBatch(0, snapshot=True, kvs=tuple(kvs)))
     return table.instances
 

@@ -13,6 +13,7 @@ import asyncio
 from coordinator.catalog.feeds import EVERY, Feeds, Subscription
 from coordinator.catalog.index import Index
 from coordinator.catalog.instances import ROOT, ROOT_END, Instance
+from coordinator.catalog.service_settings import ServiceSettings
 from coordinator.errors import RequestError, Status
 from coordinator.node.interface import Node
 from coordinator.node.watches import Compacted, Delivery, Filter, MatchedBatch, Snapshot, Watcher
@@ -78,7 +79,7 @@ class Catalog:
             ) from None
 
     def services(self) -> tuple[str, ...]:
-        """Returns the names of all services that have an instance, ascending."""
+        """Returns the names of all services that have an instance or a proxy, ascending."""
         return self._index.services()
 
     def service(self, name: str) -> tuple[Instance, ...]:
@@ -87,6 +88,14 @@ class Catalog:
         The same tuple as long as nothing changes.
         """
         return self._index.service(name)
+
+    def endpoints(self, name: str) -> tuple[Instance, ...]:
+        """Returns what callers of a service are to find: its proxies if it publishes any, else its instances."""
+        return self._index.endpoints(name)
+
+    def settings(self, name: str) -> ServiceSettings:
+        """Returns what is set for a service as a whole."""
+        return self._index.settings(name)
 
     def revision_of(self, name: str) -> int:
         """Returns a number that rises whenever the service changes; 0 if there is no such service.

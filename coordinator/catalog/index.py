@@ -7,19 +7,21 @@ from bisect import bisect_left, insort
 from coordinator.catalog.instances import (
     DEFINITIONS,
     PASSING,
+    SETTINGS,
     Instance,
     InstanceState,
     parse_instance,
     parse_state,
     split_key,
 )
+from coordinator.catalog.service_settings import NO_SETTINGS, ServiceSettings, parse_settings
 from coordinator.state.model import KeyValue
 
 
 class _Service:
-    """All that is known of one service. It may hold states only, and is no service then."""
+    """All that is known of one service. It may hold states or settings only, and is no service then."""
 
-    __slots__ = ("instances", "listed", "order", "revision", "states")
+    __slots__ = ("instances", "listed", "order", "revision", "settings", "states")
 
     def __init__(self) -> None:
         self.instances: dict[str, Instance] = {}
@@ -28,7 +30,13 @@ class _Service:
         """The places of all instances, ascending."""
         self.listed: tuple[Instance, ...] | None = None
         """The instances in that order; None: somebody has to ask for them first."""
+        self.settings = NO_SETTINGS
         self.revision = 0
+
+    @property
+    def present(self) -> bool:
+        """Whether there is anything to call."""
+        return bool(self.instances or self.settings.proxies)
 
 
 class Index:
@@ -41,14 +49,14 @@ class Index:
     def __init__(self) -> None:
         self._services: dict[str, _Service] = {}
         self._names: dict[str, None] = {}
-        """Services with an instance."""
+        """Services with an instance or a proxy."""
         self._names_listed: tuple[str, ...] | None = None
         self._addresses: dict[bytes, dict[tuple[str, str], None]] = {}
 
     # --- what is known ------------------------------------------------------------------------------
 
     def services(self) -> tuple[str, ...]:
-        """Returns the names of all services that have an instance, ascending."""
+        """Returns the names of all services that have an instance or a proxy, ascending."""
         if self._names_listed is None:
             self._names_listed = tuple(sorted(self._names))
         return self._names_listed
@@ -63,13 +71,22 @@ class Index:
             service.listed = tuple(instances[id] for _, id in service.order)
         return service.listed
 
+    def settings(self, name: str) -> ServiceSettings:
+        """Returns what is set for a service as a whole."""
+        service = self._services.get(name)
+        return NO_SETTINGS if service is None else service.settings
+
+    def endpoints(self, name: str) -> tuple[Instance, ...]:
+        """Returns what callers of a service are to find: its proxies if it publishes any, else its instances."""
+        return self.settings(name).proxies or self.service(name)
+
     def revision_of(self, name: str) -> int:
         """Returns the revision at which a service was last touched; 0 if there is no such service.
 
         As long as it is the same, so are the instances.
         """
         service = self._services.get(name)
-        return 0 if service is None or not service.instances else service.revision
+        return 0 if service is None or not service.present else service.revision
 
     def at(self, packed: bytes) -> tuple[Instance, ...]:
         """Returns the instances at an IP address, given as 4 or 16 bytes."""
@@ -94,6 +111,8 @@ class Index:
         if kind == DEFINITIONS:
             state = service.states.get(id, PASSING)
             self._replace(name, service, id, parse_instance(name, id, kv, state))
+        elif kind == SETTINGS:
+            service.settings = parse_settings(name, kv)
         else:
             service.states[id] = parse_state(kv.value)
             self._restate(service, id)
@@ -109,6 +128,8 @@ class Index:
         service.revision = revision
         if kind == DEFINITIONS:
             self._replace(name, service, id, None)
+        elif kind == SETTINGS:
+            service.settings = NO_SETTINGS
         elif service.states.pop(id, None) is not None:
             self._restate(service, id)
         self._tidy(name, service)
@@ -144,11 +165,11 @@ class Index:
 
     def _tidy(self, name: str, service: _Service) -> None:
         """Takes note of a service that appeared or is gone."""
-        if bool(service.instances) != (name in self._names):
+        if service.present != (name in self._names):
             self._names_listed = None
-            if service.instances:
+            if service.present:
                 self._names[name] = None
             else:
                 del self._names[name]
-        if not service.instances and not service.states:
+        if not service.present and not service.states and service.settings is NO_SETTINGS:
             del self._services[name]

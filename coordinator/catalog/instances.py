@@ -2,6 +2,7 @@
 
     /services/<service>/instances/<id>   the definition: without one there is no instance
     /services/<service>/state/<id>       the state: without one the instance is passing
+    /services/<service>/settings         what is set for the service as a whole (service_settings.py)
 
 Whoever writes these keys may write anything. What breaks the rules is no instance, and a state that makes no sense is
 `unknown`; nothing here raises.
@@ -24,6 +25,7 @@ ROOT_END = b"/services0"
 
 DEFINITIONS = "instances"
 STATES = "state"
+SETTINGS = "settings"
 
 PROTOCOL = "tcp"
 """Of a port that names none."""
@@ -89,6 +91,8 @@ class Instance(msgspec.Struct, frozen=True, gc=False):
     """The address as 4 or 16 bytes; empty for a host name."""
     protocols: Mapping[str, str] = {}
     """Of those of `ports` that are not TCP, by the name of the port."""
+    proxy: bool = False
+    """Whether it is no instance, but published in place of those of the service."""
 
     @property
     def healthy(self) -> bool:
@@ -102,10 +106,12 @@ class Instance(msgspec.Struct, frozen=True, gc=False):
 
 
 def split_key(key: bytes) -> tuple[str, str, str] | None:
-    """Returns (service, DEFINITIONS or STATES, id); None for a key that is neither."""
+    """Returns (service, DEFINITIONS or STATES, id), or (service, SETTINGS, ""); None for a key that is none of them."""
     if not key.startswith(ROOT) or not key.isascii():
         return None
     parts = key[len(ROOT) :].decode("ascii").split("/")
+    if len(parts) == 2 and parts[1] == SETTINGS and _SERVICE.fullmatch(parts[0]):
+        return parts[0], SETTINGS, ""
     if len(parts) != 3 or parts[1] not in (DEFINITIONS, STATES):
         return None
     if not _SERVICE.fullmatch(parts[0]) or not _ID.fullmatch(parts[2]):
@@ -115,9 +121,20 @@ def split_key(key: bytes) -> tuple[str, str, str] | None:
 
 def parse_instance(service: str, id: str, kv: KeyValue, state: InstanceState) -> Instance | None:
     """Returns the instance that a definition defines; service and id are those of its key. None: it defines none."""
-    fields = _parse_object(kv.value)
-    if fields is None:
-        return None
+    fields = parse_object(kv.value)
+    return None if fields is None else parse_fields(service, id, fields, kv, state)
+
+
+def parse_fields(
+    service: str,
+    id: str,
+    fields: dict[str, Any],
+    kv: KeyValue,
+    state: InstanceState,
+    *,
+    proxy: bool = False,
+) -> Instance | None:
+    """Likewise, from the fields of a definition that `kv` holds."""
     address, port, weight = fields.get("address"), fields.get("port"), fields.get("weight")
     zone, version = fields.get("zone"), fields.get("version")
     tags = _tags(fields.get("tags"))
@@ -150,12 +167,13 @@ def parse_instance(service: str, id: str, kv: KeyValue, state: InstanceState) ->
         session=kv.session,
         packed=pack_address(address),
         protocols=_protocols(fields.get("ports")),
+        proxy=proxy,
     )
 
 
 def parse_state(value: bytes) -> InstanceState:
     """Returns the state in the value of a state key; `unknown` if it makes no sense."""
-    fields = _parse_object(value) or {}
+    fields = parse_object(value) or {}
     status, note = fields.get("state"), fields.get("note")
     return InstanceState(
         status if isinstance(status, str) and status in STATUSES else "unknown",
@@ -173,7 +191,8 @@ def pack_address(address: str) -> bytes:
         return b""
 
 
-def _parse_object(value: bytes) -> dict[str, Any] | None:
+def parse_object(value: bytes) -> dict[str, Any] | None:
+    """Returns the JSON object in a value; None if it holds none."""
     try:
         parsed = msgspec.json.decode(value)
     except (msgspec.DecodeError, ValueError, RecursionError):
@@ -187,6 +206,11 @@ def _is_number(value: object, least: int, most: int) -> bool:
 
 def _is_port(value: object) -> bool:
     return _is_number(value, 1, _PORT_MAX)
+
+
+def is_id(value: object) -> bool:
+    """Whether it may be the id of an instance."""
+    return isinstance(value, str) and _ID.fullmatch(value) is not None
 
 
 def _is_label(value: object) -> bool:

@@ -18,6 +18,7 @@ from coordinator_client._async.coordination import Coordination
 from coordinator_client._async.counter import Counter
 from coordinator_client._async.discovery import ServiceView
 from coordinator_client._async.numbered import NumberedWrites
+from coordinator_client._async.proxies import read_settings, write_proxies
 from coordinator_client._async.queues import PriorityQueue, Queue
 from coordinator_client._async.registration import Registration
 from coordinator_client._async.session import Session
@@ -28,7 +29,8 @@ from coordinator_client.instances import Instance, InstanceState
 from coordinator_client.numbers import WINDOW_MAX
 from coordinator_client.operations import owner_id
 from coordinator_client.pb import cluster_pb2, registry_pb2, session_pb2
-from coordinator_client.views import accepting, read_instances
+from coordinator_client.service_settings import make_proxies, read_proxies
+from coordinator_client.views import ServiceTable, accepting, read_instances
 
 
 class Client(Coordination, Administration, io.Awaited):
@@ -211,22 +213,27 @@ class Client(Coordination, Administration, io.Awaited):
         healthy: bool = False,
         tag: str | None = None,
         zone: str | None = None,
+        proxies: bool = True,
     ) -> ServiceView:
         """Returns a live view of a service's instances: a context manager that keeps itself current.
 
-        `healthy`: only those that are passing or warning. `tag`, `zone`: only those with it.
+        `healthy`: only those that are passing or warning. `tag`, `zone`: only those with it. `proxies` False: the
+        instances even if the service publishes proxies in their place.
         """
         watch = self.watch(layout.service_prefix(service), prefix=True, snapshot=True)
         accepts = accepting(validation.flag(healthy, "healthy"), tag, zone)
-        return ServiceView(watch, service, accepts)
+        table = ServiceTable(service, accepts, validation.flag(proxies, "proxies"))
+        return ServiceView(watch, table)
 
-    async def instances(self, service: str, *, local: bool = False) -> tuple[Instance, ...]:
-        """Returns the instances of a service as they are now, in order of registration."""
+    async def instances(
+        self, service: str, *, proxies: bool = True, local: bool = False
+    ) -> tuple[Instance, ...]:
+        """Returns the instances of a service as they are now, in order of registration; `proxies` as for `discover`."""
         prefix = layout.service_prefix(service)
         kvs = []
         async for kv in self.range_all(prefix, prefix=True, local=local):
             kvs.append(kv)
-        return read_instances(service, kvs)
+        return read_instances(service, kvs, validation.flag(proxies, "proxies"))
 
     async def set_instance_state(self, service: str, id: str, status: str, note: str = "") -> None:
         """Writes the state of an instance of another program: `draining`, `maintenance`, or `passing` again.
@@ -246,6 +253,18 @@ class Client(Coordination, Administration, io.Awaited):
             service=layout.validate_service(service), id=layout.validate_id(id)
         )
         await self._writes.call(calls.DEREGISTER, request)
+
+    async def set_service_proxies(self, service: str, proxies: Sequence[str | Instance]) -> None:
+        """Publishes proxies, which callers find in place of the service's instances; none: they find the instances.
+
+        Each is host:port, or an `Instance` of the service if it is to have an id, tags, a weight and so on.
+        """
+        published = make_proxies(layout.validate_service(service), proxies)
+        await write_proxies(self._connection, self._writes, service, published)
+
+    async def service_proxies(self, service: str) -> tuple[Instance, ...]:
+        """Returns the proxies that a service publishes."""
+        return read_proxies(service, await read_settings(self._connection, service))
 
     async def services(self, *, local: bool = False) -> tuple[str, ...]:
         """Returns the names of all services that have keys, in ascending order."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import logging
 import weakref
-from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -35,11 +34,9 @@ class ServiceView:
     later. While no node can be reached it shows the last known state.
     """
 
-    def __init__(
-        self, watch: Watch, service: str, accepts: Callable[[Instance], bool] | None = None
-    ) -> None:
+    def __init__(self, watch: Watch, table: ServiceTable) -> None:
         self._watch = watch
-        self._table = ServiceTable(service) if accepts is None else ServiceTable(service, accepts)
+        self._table = table
         self._readers: weakref.WeakSet[Reader[Change]] = weakref.WeakSet()
         self._guard = io.Guard()
         self._closed = io.Flag()

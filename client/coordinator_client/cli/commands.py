@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 import click
 
-from coordinator_client.cli import keys, members, services, sessions, snapshots, states
+from coordinator_client.cli import keys, members, proxies, services, sessions, snapshots, states
 from coordinator_client.cli.options import ErrorExits, shared_options
 
 DISTRIBUTION = "raft-coordinator-client"
@@ -32,6 +32,7 @@ for command in (
     sessions.session,
     services.register,
     services.services,
+    proxies.proxies,
     states.drain,
     states.maintenance,
     states.deregister,

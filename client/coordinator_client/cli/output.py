@@ -237,6 +237,7 @@ def instance_json(instance: Instance) -> Json:
         "create_revision": instance.create_revision,
         "mod_revision": instance.mod_revision,
         "session": identifier(instance.session),
+        **({"proxy": True} if instance.proxy else {}),
     }
 
 

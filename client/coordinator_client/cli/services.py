@@ -121,7 +121,7 @@ def services(name: str | None, watch: bool, count: int | None) -> None:
 
 
 def list_services(client: Client) -> None:
-    found = {name: client.instances(name) for name in client.services()}
+    found = {name: client.instances(name, proxies=False) for name in client.services()}
     counted = [
         (name, len(instances), sum(instance.passing for instance in instances))
         for name, instances in found.items()
@@ -135,7 +135,7 @@ def list_services(client: Client) -> None:
 
 
 def list_instances(client: Client, name: str) -> None:
-    instances = client.instances(name)
+    instances = client.instances(name, proxies=False)
     printer = options().printer
     if printer.as_json:
         shown = [output.instance_json(instance) for instance in instances]
@@ -161,7 +161,7 @@ def instance_row(instance: Instance) -> tuple[object, ...]:
 def follow(client: Client, name: str | None) -> Iterator[Change]:
     """Yields changes of one service or of all; at first, one `added` for each instance there is."""
     if name is not None:
-        with client.discover(name) as view:
+        with client.discover(name, proxies=False) as view:
             yield from view
         return
     tables: dict[str, ServiceTable] = {}
@@ -170,7 +170,7 @@ def follow(client: Client, name: str | None) -> Iterator[Change]:
             for service in services_in(batch) | (tables.keys() if batch.snapshot else set()):
                 if service not in tables:
                     try:
-                        tables[service] = ServiceTable(service)
+                        tables[service] = ServiceTable(service, proxies=False)
                     except InvalidArgument:
                         # A key that is no registration.
                         continue

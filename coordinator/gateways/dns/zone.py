@@ -178,7 +178,7 @@ class Zone:
 
         Empty: it only has names below it. None: there is no such name.
         """
-        instances = self._catalog.service(named.service)
+        instances = self._catalog.endpoints(named.service)
         if named.kind is not Kind.PORT and not named.tag:
             return instances
         groups = self._groups.get(named.service, revision, partial(Groups, instances))

@@ -16,6 +16,7 @@ from coordinator.catalog.instances import (
     parse_instance,
     parse_state,
 )
+from coordinator.catalog.service_settings import parse_settings
 from coordinator.state.model import KeyValue
 
 NAMES = ["a", "b"]
@@ -25,12 +26,14 @@ KEYS = [
     for s in NAMES
     for kind in ("instances", "state", "odd")
     for i in IDS
-]
+] + [f"/services/{s}/settings".encode() for s in NAMES]
 VALUES = [
     b'{"address": "10.0.0.1", "port": 1}',
     b'{"address": "10.0.0.2", "port": 2}',
     b'{"address": "host", "port": 2}',
     b'{"state": "critical"}',
+    b'{"proxies": [{"address": "10.0.0.3", "port": 3}, {"address": ""}]}',
+    b'{"guard": {}}',
     b"junk",
 ]
 ADDRESSES = [pack_address(f"10.0.0.{n}") for n in (1, 2, 3)]
@@ -50,13 +53,21 @@ def instances_in(keys: Keys, service: str) -> tuple[Instance, ...]:
     return tuple(sorted(filter(None, found), key=lambda instance: instance.place))
 
 
+def proxies_in(keys: Keys, service: str) -> tuple[Instance, ...]:
+    kv = keys.get(f"/services/{service}/settings".encode())
+    return () if kv is None else parse_settings(service, kv).proxies
+
+
 def check(index: Index, keys: Keys) -> None:
     expected = {name: instances_in(keys, name) for name in NAMES}
-    assert index.services() == tuple(name for name in NAMES if expected[name])
+    proxies = {name: proxies_in(keys, name) for name in NAMES}
+    assert index.services() == tuple(n for n in NAMES if expected[n] or proxies[n])
     for name in NAMES:
+        assert index.settings(name).proxies == proxies[name]
+        assert index.endpoints(name) == (proxies[name] or expected[name])
         assert index.service(name) == expected[name]
         assert index.service(name) is index.service(name)
-        assert (index.revision_of(name) > 0) == bool(expected[name])
+        assert (index.revision_of(name) > 0) == bool(expected[name] or proxies[name])
         for id in IDS:
             assert index.instance(name, id) == {i.id: i for i in expected[name]}.get(id)
     for packed in ADDRESSES:
@@ -74,7 +85,10 @@ def test_it_holds_what_the_keys_say(steps: list[tuple[bytes, bytes | None, bool]
     index = Index()
     keys: Keys = {}
     for revision, (key, value, look) in enumerate(steps, 2):
-        before = {name: (instances_in(keys, name), index.revision_of(name)) for name in NAMES}
+        before = {
+            name: (instances_in(keys, name), proxies_in(keys, name), index.revision_of(name))
+            for name in NAMES
+        }
         if value is None:
             keys.pop(key, None)
             index.delete(key, revision)
@@ -85,8 +99,8 @@ def test_it_holds_what_the_keys_say(steps: list[tuple[bytes, bytes | None, bool]
             index.put(keys[key], revision)
         if look:
             check(index, keys)
-        for name, (instances, old_revision) in before.items():
-            if instances_in(keys, name) != instances:
+        for name, (instances, proxies, old_revision) in before.items():
+            if (instances_in(keys, name), proxies_in(keys, name)) != (instances, proxies):
                 assert index.revision_of(name) in (0, revision)
                 assert index.revision_of(name) != old_revision
     check(index, keys)

@@ -158,8 +158,10 @@ def test_a_state_that_makes_no_sense_is_unknown() -> None:
     [
         (b"/services/pay/instances/i-1", ("pay", "instances", "i-1")),
         (b"/services/pay/state/A.b_c", ("pay", "state", "A.b_c")),
+        (b"/services/pay/settings", ("pay", "settings", "")),
         *((key, None) for key in (
             b"/services/", b"/services/pay", b"/services/pay/instances", b"/services/pay/instances/",
+            b"/services/Pay/settings", b"/services/pay/settings/", b"/services/pay/settings/a",
             b"/services/Pay/instances/a", b"/services/pay-/state/a", b"/services/pay/other/a",
             b"/services/pay/instances/a/b", b"/services/pay/instances/.a", b"/other/pay/state/a",
             b"/services/pay/instances/\xff", b"/services//instances/a", b"/services/pay/state/a\n",

@@ -12,7 +12,7 @@ from tests.unit.cli.conftest import Coordctl
 def test_all_commands_are_there_and_say_what_they_do(coordctl: Coordctl) -> None:
     promised = (
         "put get ls del watch txn session register services status members member move-leader"
-        " snapshot drain maintenance deregister"
+        " snapshot drain maintenance deregister proxies"
     )
     assert set(root.commands) == set(promised.split())
     for name in root.commands:

@@ -96,6 +96,11 @@ def test_no_ids(id: str) -> None:
         layout.definition_key("pay", id)
 
 
+def test_the_settings_are_of_no_instance() -> None:
+    assert layout.split_key("pay", b"/services/pay/settings") == ("settings", "")
+    assert layout.split_key("pay", b"/services/pay/settings/a") is None
+
+
 @pytest.mark.parametrize(
     "key",
     [b"/services/pay/instances", b"/services/pay/instances/", b"/services/pay/other/i-1",

@@ -39,6 +39,10 @@ class Stock(Catalog):
         if state is not None:
             self._put(f"/services/{service}/state/{id}", json.dumps({"state": state}))
 
+    def publish(self, service: str, *proxies: dict[str, Any]) -> None:
+        """Publishes proxies of a service."""
+        self._put(f"/services/{service}/settings", json.dumps({"proxies": proxies}))
+
     def _put(self, key: str, value: str) -> None:
         self._revision += 1
         kv = KeyValue(key.encode(), value.encode(), self._revision, self._revision, 1, 0)

@@ -132,6 +132,28 @@ def test_a_service_without_healthy_instances_is_there(stock: Stock) -> None:
     assert code(ask(dns_, "sad.service.coordinator.", "A")) == "NXDOMAIN"
 
 
+def test_proxies_are_told_in_place_of_instances(stock: Stock) -> None:
+    dns_ = make_responder(stock)
+    proxy = {"address": "10.9.9.9", "port": 443, "metadata": {"edge": "1"}, "tags": ["blue"]}
+    stock.publish("pay", proxy, {"address": "2001:db8::9", "port": 8443, "ports": {"log": 1}})
+    v6 = ipaddress.ip_address("2001:db8::9").packed.hex()
+    assert found(dns_, PAY, "A") == ["A 10.9.9.9"]
+    assert found(dns_, PAY, "AAAA") == ["AAAA 2001:db8::9"]
+    assert found(dns_, PAY, "SRV") == [
+        "SRV 1 1 443 0a090909.addr.coordinator.", f"SRV 1 1 8443 {v6}.addr.coordinator.",
+    ]  # fmt: skip
+    assert found(dns_, PAY, "TXT") == ['TXT ""', 'TXT "edge=1"']
+    assert found(dns_, f"blue.{PAY}", "A") == ["A 10.9.9.9"]
+    assert found(dns_, f"_log._tcp.{PAY}", "SRV") == [f"SRV 1 1 1 {v6}.addr.coordinator."]
+    assert code(ask(dns_, f"green.{PAY}", "A")) == "NXDOMAIN"
+    stock.publish("edge", proxy)
+    assert found(dns_, "edge.service.coordinator.", "A") == ["A 10.9.9.9"], "without an instance"
+    stock.publish("pay")
+    stock.publish("edge")
+    assert found(dns_, PAY, "A") == ["A 10.0.0.1", "A 10.0.0.2"]
+    assert code(ask(dns_, "edge.service.coordinator.", "A")) == "NXDOMAIN"
+
+
 def test_the_domain_itself(stock: Stock) -> None:
     dns_ = make_responder(stock, ttl_s=30)
     answer = ask(dns_, "coordinator.", "NS")
