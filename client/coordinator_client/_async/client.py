@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
@@ -16,7 +17,8 @@ from coordinator_client._async.cache import Cache
 from coordinator_client._async.connection import Connection
 from coordinator_client._async.coordination import Coordination
 from coordinator_client._async.counter import Counter
-from coordinator_client._async.discovery import ServiceView
+from coordinator_client._async.discovery import KEEP_WAIT_S, ServiceView
+from coordinator_client._async.keeper import ViewKeeper
 from coordinator_client._async.numbered import NumberedWrites
 from coordinator_client._async.proxies import read_settings, write_proxies
 from coordinator_client._async.queues import PriorityQueue, Queue
@@ -30,6 +32,7 @@ from coordinator_client.numbers import WINDOW_MAX
 from coordinator_client.operations import owner_id
 from coordinator_client.pb import cluster_pb2, registry_pb2, session_pb2
 from coordinator_client.service_settings import make_proxies, read_proxies
+from coordinator_client.stored_views import path_of
 from coordinator_client.views import ServiceTable, accepting, read_instances
 
 
@@ -214,16 +217,22 @@ class Client(Coordination, Administration, io.Awaited):
         tag: str | None = None,
         zone: str | None = None,
         proxies: bool = True,
+        keep_in: str | os.PathLike[str] | None = None,
+        keep_wait_s: float = KEEP_WAIT_S,
     ) -> ServiceView:
         """Returns a live view of a service's instances: a context manager that keeps itself current.
 
         `healthy`: only those that are passing or warning. `tag`, `zone`: only those with it. `proxies` False: the
         instances even if the service publishes proxies in their place.
+
+        `keep_in`: a file that keeps what the view knows, for the next start of this program or another one: if no node
+        can be reached within `keep_wait_s` seconds then, the view opens with what the file holds, and is `stale`.
         """
         watch = self.watch(layout.service_prefix(service), prefix=True, snapshot=True)
         accepts = accepting(validation.flag(healthy, "healthy"), tag, zone)
         table = ServiceTable(service, accepts, validation.flag(proxies, "proxies"))
-        return ServiceView(watch, table)
+        keeper = None if keep_in is None else ViewKeeper(path_of(keep_in), table.service)
+        return ServiceView(watch, table, keeper, validation.wait(keep_wait_s, "keep_wait_s"))
 
     async def instances(
         self, service: str, *, proxies: bool = True, local: bool = False

@@ -9,11 +9,17 @@ from typing import Self
 
 from coordinator_client import _io_async as io
 from coordinator_client import errors, validation
+from coordinator_client._async.keeper import ViewKeeper
 from coordinator_client._async.reader import Reader
 from coordinator_client._async.watch import Watch
 from coordinator_client.balancing import Balancer, Ejection, Policy
 from coordinator_client.instances import Instance
+from coordinator_client.model import EventBatch
+from coordinator_client.stored_views import StoredView
 from coordinator_client.views import Change, ChangeBuffer, ServiceTable
+
+FILL_TIMEOUT_S = 10.0
+KEEP_WAIT_S = 1.0
 
 _log = logging.getLogger("coordinator_client")
 
@@ -33,9 +39,19 @@ class ServiceView:
     later. While no node can be reached it shows the last known state.
     """
 
-    def __init__(self, watch: Watch, table: ServiceTable) -> None:
+    def __init__(
+        self,
+        watch: Watch,
+        table: ServiceTable,
+        keeper: ViewKeeper | None = None,
+        keep_wait_s: float = KEEP_WAIT_S,
+    ) -> None:
         self._watch = watch
         self._table = table
+        self._keeper = keeper
+        self._keep_wait_s = keep_wait_s
+        self._told = False
+        """Whether a node told what is shown; until then it comes from a file."""
         self._readers: weakref.WeakSet[Reader[Change]] = weakref.WeakSet()
         self._guard = io.Guard()
         self._closed = io.Flag()
@@ -67,8 +83,8 @@ class ServiceView:
 
     @property
     def stale(self) -> bool:
-        """Whether no node tells of changes now: `instances()` is what was known last."""
-        return not self._watch.served
+        """Whether no node tells of changes now: `instances()` is what was known last, perhaps by another program."""
+        return not (self._told and self._watch.served)
 
     def balancer(
         self,
@@ -86,15 +102,42 @@ class ServiceView:
         return self._table.instances
 
     async def open(self) -> Self:
-        """Waits until the view is filled, and returns it; raises Unavailable, DeadlineExceeded, …"""
-        await self._watch.open()
+        """Waits until the view is filled, and returns it; raises Unavailable, DeadlineExceeded, …
+
+        A view that is kept in a file is filled from there if no node can be reached; it is `stale` then.
+        """
+        stored = None if self._keeper is None else await self._keeper.load()
         try:
-            self._table.apply(await self._watch.next(FILL_TIMEOUT_S))
+            if stored is None:
+                await self._watch.open()
+                self._take(await self._watch.next(FILL_TIMEOUT_S))
+            else:
+                await self._fill_in_time(stored)
         except BaseException:
             await self._watch.close()
             raise
+        if self._keeper is not None:
+            self._keeper.start()
         self._worker = io.Worker(self._follow, f"coordinator-discover-{self.service}")
         return self
+
+    async def _fill_in_time(self, stored: StoredView) -> None:
+        try:
+            self._take(await self._watch.next(self._keep_wait_s))
+        except errors.DeadlineExceeded:
+            _log.warning(
+                "no node tells the instances of %s: those of revision %d are shown",
+                self.service, stored.revision,
+            )  # fmt: skip
+            self._table.apply(stored.batch())
+
+    def _take(self, batch: EventBatch) -> list[Change]:
+        """Takes what a node told."""
+        changes = self._table.apply(batch)
+        if self._keeper is not None:
+            self._keeper.note(batch)
+        self._told = True
+        return changes
 
     async def __aenter__(self) -> Self:
         return await self.open()
@@ -157,13 +200,15 @@ class ServiceView:
         await self._watch.close()
         if self._worker is not None:
             await self._worker.join(FILL_TIMEOUT_S)
+        if self._keeper is not None:
+            await self._keeper.close()
         self._wake_readers()
 
     async def _follow(self) -> None:
         try:
             async for batch in self._watch:
                 with self._guard:
-                    changes = self._table.apply(batch)
+                    changes = self._take(batch)
                     for reader in list(self._readers) if changes else ():
                         reader.add(changes)
         except errors.CoordinatorError as error:
@@ -177,6 +222,3 @@ class ServiceView:
         with self._guard:
             for reader in list(self._readers):
                 reader.wake()
-
-
-FILL_TIMEOUT_S = 10.0

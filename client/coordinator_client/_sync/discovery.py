@@ -10,11 +10,17 @@ from typing import Self
 
 from coordinator_client import _io_sync as io
 from coordinator_client import errors, validation
+from coordinator_client._sync.keeper import ViewKeeper
 from coordinator_client._sync.reader import Reader
 from coordinator_client._sync.watch import Watch
 from coordinator_client.balancing import Balancer, Ejection, Policy
 from coordinator_client.instances import Instance
+from coordinator_client.model import EventBatch
+from coordinator_client.stored_views import StoredView
 from coordinator_client.views import Change, ChangeBuffer, ServiceTable
+
+FILL_TIMEOUT_S = 10.0
+KEEP_WAIT_S = 1.0
 
 _log = logging.getLogger("coordinator_client")
 
@@ -34,9 +40,19 @@ class ServiceView:
     later. While no node can be reached it shows the last known state.
     """
 
-    def __init__(self, watch: Watch, table: ServiceTable) -> None:
+    def __init__(
+        self,
+        watch: Watch,
+        table: ServiceTable,
+        keeper: ViewKeeper | None = None,
+        keep_wait_s: float = KEEP_WAIT_S,
+    ) -> None:
         self._watch = watch
         self._table = table
+        self._keeper = keeper
+        self._keep_wait_s = keep_wait_s
+        self._told = False
+        """Whether a node told what is shown; until then it comes from a file."""
         self._readers: weakref.WeakSet[Reader[Change]] = weakref.WeakSet()
         self._guard = io.Guard()
         self._closed = io.Flag()
@@ -68,8 +84,8 @@ class ServiceView:
 
     @property
     def stale(self) -> bool:
-        """Whether no node tells of changes now: `instances()` is what was known last."""
-        return not self._watch.served
+        """Whether no node tells of changes now: `instances()` is what was known last, perhaps by another program."""
+        return not (self._told and self._watch.served)
 
     def balancer(
         self,
@@ -87,15 +103,42 @@ class ServiceView:
         return self._table.instances
 
     def open(self) -> Self:
-        """Waits until the view is filled, and returns it; raises Unavailable, DeadlineExceeded, …"""
-        self._watch.open()
+        """Waits until the view is filled, and returns it; raises Unavailable, DeadlineExceeded, …
+
+        A view that is kept in a file is filled from there if no node can be reached; it is `stale` then.
+        """
+        stored = None if self._keeper is None else self._keeper.load()
         try:
-            self._table.apply(self._watch.next(FILL_TIMEOUT_S))
+            if stored is None:
+                self._watch.open()
+                self._take(self._watch.next(FILL_TIMEOUT_S))
+            else:
+                self._fill_in_time(stored)
         except BaseException:
             self._watch.close()
             raise
+        if self._keeper is not None:
+            self._keeper.start()
         self._worker = io.Worker(self._follow, f"coordinator-discover-{self.service}")
         return self
+
+    def _fill_in_time(self, stored: StoredView) -> None:
+        try:
+            self._take(self._watch.next(self._keep_wait_s))
+        except errors.DeadlineExceeded:
+            _log.warning(
+                "no node tells the instances of %s: those of revision %d are shown",
+                self.service, stored.revision,
+            )  # fmt: skip
+            self._table.apply(stored.batch())
+
+    def _take(self, batch: EventBatch) -> list[Change]:
+        """Takes what a node told."""
+        changes = self._table.apply(batch)
+        if self._keeper is not None:
+            self._keeper.note(batch)
+        self._told = True
+        return changes
 
     def __enter__(self) -> Self:
         return self.open()
@@ -158,13 +201,15 @@ class ServiceView:
         self._watch.close()
         if self._worker is not None:
             self._worker.join(FILL_TIMEOUT_S)
+        if self._keeper is not None:
+            self._keeper.close()
         self._wake_readers()
 
     def _follow(self) -> None:
         try:
             for batch in self._watch:
                 with self._guard:
-                    changes = self._table.apply(batch)
+                    changes = self._take(batch)
                     for reader in list(self._readers) if changes else ():
                         reader.add(changes)
         except errors.CoordinatorError as error:
@@ -178,6 +223,3 @@ class ServiceView:
         with self._guard:
             for reader in list(self._readers):
                 reader.wake()
-
-
-FILL_TIMEOUT_S = 10.0
