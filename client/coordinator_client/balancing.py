@@ -18,7 +18,7 @@ from typing import Protocol, Self
 from coordinator_client import validation
 from coordinator_client.errors import InvalidArgument, NoInstance
 from coordinator_client.instances import Instance
-from coordinator_client.views import accepting
+from coordinator_client.views import accepting, usable
 
 __all__ = [
     "Balancer",
@@ -231,7 +231,7 @@ class Balancer:
     """Spreads calls over the healthy instances of a service. Safe for threads; never waits.
 
     Healthy are those that are passing or warning. Of these, the ones that failed for this program are left alone
-    for a while.
+    for a while. If none is healthy, those get the calls that the cluster's guard keeps listed (`Instance.spare`).
     """
 
     def __init__(
@@ -250,13 +250,14 @@ class Balancer:
         """
         self._instances = instances
         self._policy = policy or RoundRobin()
-        self._suits = accepting(True, tag, zone)
+        self._suits = accepting(tag, zone)
         self._ejection = ejection
         self._clock = clock
         self._lock = threading.Lock()
         self._records: dict[tuple[str, int], _Record] = {}
         self._seen: Sequence[Instance] | None = None
         self._healthy: tuple[Instance, ...] = ()
+        """Or, where none is, those that the guard keeps."""
         self._candidates: tuple[Instance, ...] = ()
         self._fresh_until = 0.0
         """The candidates stay as they are until this time, unless something happens."""
@@ -317,7 +318,7 @@ class Balancer:
             return self._candidates
         if present is not self._seen:
             self._seen = present
-            self._healthy = tuple(filter(self._suits, present))
+            self._healthy = usable(filter(self._suits, present))
             known = {_identity(instance) for instance in present}
             self._records = {
                 identity: record

@@ -174,6 +174,11 @@ class Instance:
         """Whether it should get calls: its state is `passing` or `warning`."""
         return self.state.status in HEALTHY
 
+    @property
+    def spare(self) -> bool:
+        """Whether it may get calls when no instance is healthy: the cluster only lost sight of it."""
+        return self.state.guarded and self.state.status == "critical"
+
     def to_json(self) -> bytes:
         """Returns the value of the definition key; raises InvalidArgument if UTF-8 can't express the metadata."""
         metadata = validation.pairs(self.metadata, "metadata")

@@ -45,12 +45,14 @@ class ServiceTable:
         service: str,
         accepts: Callable[[Instance], bool] = lambda instance: True,
         proxies: bool = True,
+        usable_only: bool = False,
     ) -> None:
         """Instances that `accepts` is false for are left out, as if they were not there.
 
-        `proxies`: where the service publishes proxies, these are its instances.
+        `proxies`: where the service publishes proxies, these are its instances. `usable_only`: see `usable`.
         """
         self._accepts = accepts
+        self._usable_only = usable_only
         self._with_proxies = proxies
         self.service = instances.validate_service(service)
         self.revision = 0
@@ -59,6 +61,7 @@ class ServiceTable:
         self._definitions: dict[str, KeyValue] = {}
         self._states: dict[str, InstanceState] = {}
         self._proxies: dict[str, Instance] = {}
+        self._accepted: dict[str, Instance] = {}
         self._current: dict[str, Instance] = {}
 
     def apply(self, batch: EventBatch) -> list[Change]:
@@ -116,15 +119,18 @@ class ServiceTable:
         return {*before, *self._proxies, *hidden}
 
     def _refresh(self, touched: set[str], causes: dict[str, Cause]) -> list[Change]:
-        changes = []
+        shown = self._current
         for id in touched:
-            before, after = self._current.get(id), self._read(id)
-            cause = Cause.UNSPECIFIED
-            if after is None:
-                self._current.pop(id, None)
-                cause = causes.get(id, cause)
+            if (found := self._read(id)) is None:
+                self._accepted.pop(id, None)
             else:
-                self._current[id] = after
+                self._accepted[id] = found
+        accepted = self._accepted.values()
+        self._current = {i.id: i for i in (usable(accepted) if self._usable_only else accepted)}
+        changes = []
+        for id in touched | (shown.keys() ^ self._current.keys()):
+            before, after = shown.get(id), self._current.get(id)
+            cause = causes.get(id, Cause.UNSPECIFIED) if after is None else Cause.UNSPECIFIED
             change_type = _classify(before, after)
             instance = after or before
             if change_type is not None and instance is not None:
@@ -148,17 +154,23 @@ class ServiceTable:
         return instance if self._accepts(instance) else None
 
 
-def accepting(healthy: bool, tag: str | None, zone: str | None) -> Callable[[Instance], bool]:
-    """Returns whether an instance is healthy, and has a tag and a zone, as far as these are asked for."""
+def accepting(tag: str | None, zone: str | None) -> Callable[[Instance], bool]:
+    """Returns whether an instance has a tag and a zone, as far as these are asked for."""
 
     def accepts(instance: Instance) -> bool:
-        return (
-            (not healthy or instance.healthy)
-            and (tag is None or tag in instance.tags)
-            and (zone is None or zone == instance.zone)
-        )
+        return (tag is None or tag in instance.tags) and (zone is None or zone == instance.zone)
 
     return accepts
+
+
+def usable(instances: Iterable[Instance]) -> tuple[Instance, ...]:
+    """Returns those that should get calls: the healthy ones, or, where none is left, those that the guard keeps.
+
+    These may well be there: when most of a service falls silent at once, it is rather the network that failed.
+    """
+    listed = tuple(instances)
+    healthy = tuple(instance for instance in listed if instance.healthy)
+    return healthy or tuple(instance for instance in listed if instance.spare)
 
 
 def read_instances(

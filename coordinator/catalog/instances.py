@@ -100,6 +100,11 @@ class Instance(msgspec.Struct, frozen=True, gc=False):
         return self.state.status in HEALTHY
 
     @property
+    def spare(self) -> bool:
+        """Whether it may be given work when no instance is healthy: the cluster only lost sight of it."""
+        return self.state.guarded and self.state.status == "critical"
+
+    @property
     def place(self) -> tuple[int, str]:
         """Ascending in the order of registration."""
         return self.create_revision, self.id

@@ -222,15 +222,20 @@ class Client(Coordination, Administration, io.Awaited):
     ) -> ServiceView:
         """Returns a live view of a service's instances: a context manager that keeps itself current.
 
-        `healthy`: only those that are passing or warning. `tag`, `zone`: only those with it. `proxies` False: the
-        instances even if the service publishes proxies in their place.
+        `healthy`: only those that are passing or warning; if there are none, those that the cluster's guard keeps
+        listed. `tag`, `zone`: only those with it. `proxies` False: the instances even if the service publishes proxies
+        in their place.
 
         `keep_in`: a file that keeps what the view knows, for the next start of this program or another one: if no node
         can be reached within `keep_wait_s` seconds then, the view opens with what the file holds, and is `stale`.
         """
         watch = self.watch(layout.service_prefix(service), prefix=True, snapshot=True)
-        accepts = accepting(validation.flag(healthy, "healthy"), tag, zone)
-        table = ServiceTable(service, accepts, validation.flag(proxies, "proxies"))
+        table = ServiceTable(
+            service,
+            accepting(tag, zone),
+            validation.flag(proxies, "proxies"),
+            validation.flag(healthy, "healthy"),
+        )
         keeper = None if keep_in is None else ViewKeeper(path_of(keep_in), table.service)
         return ServiceView(watch, table, keeper, validation.wait(keep_wait_s, "keep_wait_s"))
 

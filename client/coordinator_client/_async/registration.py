@@ -190,7 +190,8 @@ class Registration:
     async def _write(self, session: Session) -> bool:
         """Writes definition and state, unless the state changes meanwhile; returns whether they were written.
 
-        A state that is still there, perhaps an operator's, is kept and moves to the new session. An attempt with an
+        A state that is still there, perhaps an operator's, is kept and moves to the new session; not that of the
+        cluster's guard, which only says that the instance was not heard of. An attempt with an
         unknown outcome is made again: writing the same keys under the same session twice does no harm.
         """
         instance = self._instance

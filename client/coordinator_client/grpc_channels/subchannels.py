@@ -15,7 +15,7 @@ import grpc
 from coordinator_client.balancing import Balancer, Call, Ejection, Policy
 from coordinator_client.errors import NoInstance
 from coordinator_client.instances import Instance
-from coordinator_client.views import accepting
+from coordinator_client.views import accepting, usable
 
 __all__ = ["Pick", "Subchannel", "SubchannelTable", "target_of"]
 
@@ -80,7 +80,7 @@ class SubchannelTable:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._service = service
-        self._accepts = accepting(True, tag, zone)
+        self._accepts = accepting(tag, zone)
         self._port = port
         self._seen: Sequence[Instance] | None = None
         self._active: dict[str, Subchannel] = {}
@@ -119,7 +119,7 @@ class SubchannelTable:
         self._seen = instances
         before, self._active, self._ready = self._active, {}, None
         added = []
-        for instance in filter(self._accepts, instances):
+        for instance in usable(filter(self._accepts, instances)):
             target = target_of(instance, self._port)
             if target is None:
                 continue

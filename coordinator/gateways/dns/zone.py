@@ -219,8 +219,11 @@ _SERVICE_TYPES = (A, AAAA, CNAME, SRV, TXT)
 
 
 def _choose(every: Sequence[Instance], type: int) -> Sequence[Instance]:
-    """Returns those that are healthy and have something to say of a type."""
-    found = [i for i in every if i.state.status in HEALTHY]
+    """Returns those that are healthy and have something to say of a type.
+
+    If none is healthy, these are the ones that the guard keeps: they may well be there.
+    """
+    found = [i for i in every if i.state.status in HEALTHY] or [i for i in every if i.spare]
     if type not in (A, AAAA, CNAME):
         return found
     # Beside an alias nothing may stand, so that hosts count only where there are no addresses.

@@ -147,6 +147,18 @@ def test_states_are_those_of_the_client_library(status: str) -> None:
     assert found is not None and found.healthy == (status in ("passing", "warning"))
 
 
+def test_a_guarded_instance_is_a_spare() -> None:
+    for status, guarded, spare in (
+        ("critical", b"true", True), ("critical", b"1", False), ("maintenance", b"true", False),
+    ):  # fmt: skip
+        value = b'{"state": "%s", "guarded": %s}' % (status.encode(), guarded)
+        kv = KeyValue(b"", b'{"address":"a","port":1}', 1, 1, 1, 0)
+        found = parse_instance("a", "b", kv, parse_state(value))
+        ours = ClientInstance("a", "b", "a", 1, state=ClientState.from_json(value))
+        assert found is not None and (found.spare, found.healthy) == (spare, False)
+        assert (ours.spare, ours.healthy) == (spare, False)
+
+
 def test_a_state_that_makes_no_sense_is_unknown() -> None:
     for odd in (b'{"state": "splendid"}', b'{"state": 3, "note": 4}', b"{}", b'{"state": null}'):
         assert parse_state(odd) == UNKNOWN

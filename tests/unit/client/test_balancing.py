@@ -4,6 +4,7 @@ import asyncio
 import collections
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -50,6 +51,11 @@ class World:
             clock=lambda: self.now,
             **settings,  # type: ignore[arg-type]  # by name
         )
+
+
+def make_kept(number: int, **fields: object) -> Instance:
+    kept = make(number, "critical", **fields)
+    return replace(kept, state=replace(kept.state, guarded=True))
 
 
 def spread(balancer: Balancer, count: int, key: bytes = b"") -> dict[str, int]:
@@ -261,3 +267,32 @@ def test_threads_share_a_balancer() -> None:
 def test_what_makes_no_sense(settings: dict[str, float]) -> None:
     with pytest.raises(InvalidArgument):
         Ejection(**settings)  # type: ignore[arg-type]  # on purpose
+
+
+POLICIES: list[Policy] = [
+    RoundRobin(), Weighted(), LeastOutstanding(), PowerOfTwo(), ConsistentHash(), ZoneFirst("z"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("policy", POLICIES, ids=lambda policy: type(policy).__name__)
+def test_what_the_guard_keeps_is_called_only_when_nothing_is_healthy(policy: Policy) -> None:
+    kept = [make_kept(number, zone="z", weight=9) for number in (1, 2)]
+    others = [make(3, "critical"), replace(kept[0], id="away", state=InstanceState("draining"))]
+    world = World(*kept, *others, make(4))
+    balancer = world.balancer(policy)
+    assert spread(balancer, 10) == {"i-4": 10}
+    fail(balancer, "i-4", 20)
+    assert spread(balancer, 10) == {"i-4": 10}, "failures don't make it unhealthy"
+    world.instances = (*kept, *others)
+    found: set[str] = set()
+    for number in range(40):
+        found |= spread(balancer, 1, str(number).encode()).keys()
+    assert found == {"i-1", "i-2"}
+    for _ in range(5):
+        balancer.note(kept[0], False)
+    assert spread(balancer, 10) == {"i-2": 10}, "they are left alone for failures as others are"
+    world.instances = (*kept, *others, make(5, "warning"))
+    assert spread(balancer, 10) == {"i-5": 10}
+    world.instances = others
+    with pytest.raises(NoInstance):
+        balancer.pick()

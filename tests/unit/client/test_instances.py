@@ -144,6 +144,11 @@ def test_states() -> None:
         assert InstanceState.from_json(fresh.to_json()) == fresh
     for odd in (b"", b"[]", b'{"state": "splendid"}', b'{"state": 3, "note": 4}'):
         assert InstanceState.from_json(odd) == InstanceState("unknown")
+    for written in (b'{"state": "critical", "guarded": 1}', b'{"state": "critical"}'):
+        assert InstanceState.from_json(written) == InstanceState("critical")
+    kept = InstanceState("critical", guarded=True)
+    assert InstanceState.from_json(b'{"state":"critical","guarded":true}') == kept
+    assert InstanceState.from_json(kept.to_json()) == kept
     with pytest.raises(InvalidArgument):
         InstanceState("splendid")
     with pytest.raises(InvalidArgument):

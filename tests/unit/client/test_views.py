@@ -85,6 +85,41 @@ def test_a_second_snapshot_says_what_was_missed() -> None:
     assert changes[0].cause is Cause.UNSPECIFIED
 
 
+def test_a_view_of_the_usable_shows_what_the_guard_keeps_only_when_nothing_else_is_left() -> None:
+    table = ServiceTable("pay", usable_only=True)
+    kept = KeyValue(state_key("pay", "b").encode(), b'{"state":"critical","guarded":true}', 1, 1, 1)
+    kvs = (definition("a", 1), definition("b", 2), kept, definition("c", 3), state("c", "critical"))
+    assert brief(table.apply(EventBatch(5, snapshot=True, kvs=kvs))) == [("added", "a")]
+    changes = table.apply(EventBatch(6, (put(state("a", "draining")),)))
+    assert brief(changes) == [("removed", "a"), ("added", "b")]
+    assert [i.id for i in table.instances] == ["b"] and table.instances[0].spare
+    assert brief(table.apply(EventBatch(7, (put(state("c", "passing")),)))) == [
+        ("removed", "b"), ("added", "c"),
+    ]  # fmt: skip
+    gone = (delete(definition_key("pay", "c")), delete(definition_key("pay", "b")))
+    assert brief(table.apply(EventBatch(8, gone))) == [("removed", "c")]
+    assert table.instances == ()
+
+
+def test_proxies_hide_what_happens_to_instances() -> None:
+    key = b"/services/pay/settings"
+    proxies = KeyValue(key, b'{"proxies":[{"id":"a","address":"e","port":1}]}', 4, 4, 1)
+    table = ServiceTable("pay")
+    kvs = (definition("a", 1), definition("b", 2))
+    table.apply(EventBatch(3, snapshot=True, kvs=kvs))
+    assert brief(table.apply(EventBatch(4, (put(proxies),)))) == [
+        ("removed", "b"),
+        ("changed", "a"),
+    ]
+    assert table.apply(EventBatch(5, (delete(definition_key("pay", "b")),))) == []
+    back = table.apply(EventBatch(6, (delete("/services/pay/settings"),)))
+    assert brief(back) == [("changed", "a")]
+    table.apply(EventBatch(7, (put(proxies),)))
+    assert brief(table.apply(EventBatch(9, snapshot=True, kvs=kvs))) == [
+        ("changed", "a"), ("added", "b"),
+    ]  # fmt: skip
+
+
 def test_what_is_no_instance_does_not_count() -> None:
     broken = KeyValue(b"/services/pay/instances/x", b"?", 1, 1, 1)
     other = KeyValue(b"/services/pay/notes", b"?", 1, 1, 1)

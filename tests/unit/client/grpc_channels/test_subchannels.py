@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coordinator_client import ConsistentHash, Ejection, Instance
+from coordinator_client import ConsistentHash, Ejection, Instance, InstanceState
 from coordinator_client.grpc_channels.subchannels import (
     Pick,
     Subchannel,
@@ -53,6 +54,17 @@ def test_a_new_one_counts_once_it_is_connected() -> None:
     assert picked(table) == {"a"}
     table.note_state(new, State.READY)
     assert picked(table) == {"a", "b"}
+
+
+def test_what_the_guard_keeps_is_connected_when_nothing_is_healthy() -> None:
+    kept = replace(A, state=InstanceState("critical", guarded=True))
+    table = table_of(kept, B)
+    assert picked(table) == {"b"}
+    (added,), (retired,) = table.update((kept, replace(B, state=InstanceState("draining"))))
+    assert (added.instance.id, retired.instance.id) == ("a", "b")
+    table.note_state(added, State.READY)
+    assert picked(table) == {"a"}
+    assert [s.instance.id for s in table.update((kept, B))[1]] == ["a"]
 
 
 @pytest.mark.parametrize("status", ["critical", "draining", "maintenance", "starting"])

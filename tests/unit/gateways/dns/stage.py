@@ -32,12 +32,14 @@ class Stock(Catalog):
         self._ready.set()
 
     def add(self, service: str, id: str, address: str, port: int = 80, **more: Any) -> None:
-        """Puts an instance there; `state` is its state."""
-        state = more.pop("state", None)
+        """Puts an instance there; `state` is its state, and `guarded` what the guard says of it."""
+        state, guarded = more.pop("state", None), more.pop("guarded", False)
         fields = {"address": address, "port": port} | more
         self._put(f"/services/{service}/instances/{id}", json.dumps(fields))
         if state is not None:
-            self._put(f"/services/{service}/state/{id}", json.dumps({"state": state}))
+            self._put(
+                f"/services/{service}/state/{id}", json.dumps({"state": state, "guarded": guarded})
+            )
 
     def publish(self, service: str, *proxies: dict[str, Any]) -> None:
         """Publishes proxies of a service."""

@@ -132,6 +132,18 @@ def test_a_service_without_healthy_instances_is_there(stock: Stock) -> None:
     assert code(ask(dns_, "sad.service.coordinator.", "A")) == "NXDOMAIN"
 
 
+def test_what_the_guard_keeps_is_told_when_nothing_is_healthy(stock: Stock) -> None:
+    stock.add("pay", "kept", "10.0.2.1", state="critical", guarded=True)
+    stock.add("pay", "away", "10.0.2.2", state="maintenance", guarded=True)
+    dns_ = make_responder(stock)
+    assert found(dns_, PAY, "A") == ["A 10.0.0.1", "A 10.0.0.2"]
+    for id in "abc":
+        stock.remove("pay", id)
+    assert found(dns_, PAY, "A") == ["A 10.0.2.1"]
+    stock.add("pay", "kept", "10.0.2.1", state="critical", guarded=False)
+    assert found(dns_, PAY, "A") == []
+
+
 def test_proxies_are_told_in_place_of_instances(stock: Stock) -> None:
     dns_ = make_responder(stock)
     proxy = {"address": "10.9.9.9", "port": 443, "metadata": {"edge": "1"}, "tags": ["blue"]}
