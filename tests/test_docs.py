@@ -24,6 +24,8 @@ from tests.cluster.harness import Cluster, find_base_port
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+SLOW_EXAMPLES = ("database_primary.py", "http_servers.py")
+"""They wait until somebody who hangs or drains is out of the way."""
 TIMEOUT_S = 60.0
 BASE_PORT = 2379
 FENCE = re.compile(r"^(?P<indent> *)(?P<marks>`{3,})(?P<words>[^`]*)$")
@@ -273,7 +275,14 @@ def test_links_lead_somewhere() -> None:
     assert not broken
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, marks=[pytest.mark.full] if path.name in SLOW_EXAMPLES else [])
+        for path in EXAMPLES
+    ],
+    ids=[path.name for path in EXAMPLES],
+)
 def test_example_runs(path: Path, live: Cluster, tmp_path: Path) -> None:
     """An example ends by itself, and prints what its docstring says it prints."""
     empty(live)
