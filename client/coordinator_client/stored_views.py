@@ -8,11 +8,13 @@ the other, and of several programs that keep the same view in one file the last 
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import logging
 import os
 import stat
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,9 @@ from coordinator_client.model import EventBatch, KeyValue
 FORMAT = "coordinator-view"
 VERSION = 1
 FILE_SIZE_BYTES_MAX = 64 * 1024 * 1024
+SUFFIX = ".new"
+LEFT_AFTER_S = 600.0
+"""A file that was begun so long ago is not being written any more."""
 
 _log = logging.getLogger("coordinator_client")
 _NUMBERS = ("create_revision", "mod_revision", "version", "session")
@@ -147,12 +152,21 @@ def _bytes(text: str) -> bytes:
 
 def load(path: Path, service: str) -> StoredView | None:
     """Returns the view of a service in a file; None, after a warning, if what is there can't be used."""
+    _tidy(path)
     try:
         content = _read(path)
         return None if content is None else decode(service, content)
     except (OSError, Unusable) as error:
         _log.warning("the view of %s in %s is passed over: %s", service, path, error)
         return None
+
+
+def _tidy(path: Path) -> None:
+    """Removes what programs left behind that were killed while they wrote."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*{SUFFIX}"):
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime > LEFT_AFTER_S:
+                left.unlink()
 
 
 def _read(path: Path) -> bytes | None:
@@ -174,7 +188,7 @@ def _read(path: Path) -> bytes | None:
 def save(path: Path, view: StoredView) -> None:
     """Puts a view into a file, at once and for good, for this user alone to read; raises Unstorable or OSError."""
     content = encode(view)
-    number, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".new", dir=path.parent)
+    number, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=SUFFIX, dir=path.parent)
     try:
         with open(number, "wb") as file:
             file.write(content)

@@ -6,10 +6,14 @@ import dns.exception
 import dns.message
 
 from coordinator.catalog.instances import STATUSES, UNKNOWN, parse_instance, parse_state, split_key
+from coordinator.catalog.service_settings import PROXIES_MAX, parse_settings
 from coordinator.gateways.dns.forwarding import answers
 from coordinator.gateways.dns.queries import Malformed, read_query
 from coordinator.gateways.dns.responder import Forward
 from coordinator.state.model import KeyValue
+from coordinator_client import KeyValue as ClientKeyValue
+from coordinator_client import service_settings, stored_views
+from coordinator_client.views import ServiceTable
 from tests.fuzz.target import Target, pack, unpack
 from tests.unit.gateways.dns.stage import CLIENT, Stock, make_responder, query
 
@@ -17,21 +21,61 @@ DEFINITIONS = [
     b'{"address": "10.0.0.7", "port": 80, "tags": ["a.b"], "ports": {"admin": 81}, "weight": 3}',
     b'{"address": "db.example.com", "port": 1, "metadata": {"k": "v"}, "zone": "z", "version": "1"}',
     b'{"address": "2001:db8::1", "port": 65535, "tags": null, "later": [{}]}',
+    b'{"address": "a", "port": 1, "ports": {"log": {"port": 514, "protocol": "udp"}}}',
 ]
 _STATES = [b'{"state": "warning", "note": "slow"}', b'{"state": "draining"}']
-_KEYS = [b"/services/pay/instances/i-1", b"/services/pay/state/i-1", b"/services/pay/other/x"]
+_KEYS = [
+    b"/services/pay/instances/i-1",
+    b"/services/pay/state/i-1",
+    b"/services/pay/settings",
+    b"/services/pay/other/x",
+]
+_SETTINGS = [
+    b'{"proxies": [%s]}' % b", ".join(DEFINITIONS),
+    b'{"proxies": [{"address": "10.0.0.9", "port": 443, "id": "edge"}], "guard": {}}',
+]
 
 
 def check_key(content: bytes) -> None:
     """A key and a value: an instance within its bounds, a state that is known, or nothing."""
     key, value = [*unpack(content), b"", b""][:2]
     parts = split_key(key)
-    assert parts is None or b"/".join((b"/services", *(p.encode() for p in parts))) == key
+    assert parts is None or b"/".join((b"/services", *(p.encode() for p in parts if p))) == key
     assert parse_state(value).status in STATUSES
     instance = parse_instance("pay", "a", KeyValue(key, value, 1, 1, 1, 0), UNKNOWN)
     if instance is not None:
         assert 0 < instance.port < 65536 and len(instance.tags) <= 64
         assert len(instance.packed) in (0, 4, 16)
+
+
+def check_settings(content: bytes) -> None:
+    """Settings of a service: the same proxies for the server and for clients, and never more than there may be."""
+    ours = parse_settings("pay", KeyValue(b"/services/pay/settings", content, 5, 7, 1, 0)).proxies
+    kv = ClientKeyValue(b"/services/pay/settings", content, 5, 7, 1)
+    theirs = service_settings.read_proxies("pay", kv)
+    assert len(ours) <= PROXIES_MAX
+    found = {(proxy.id, proxy.address, proxy.port) for proxy in ours}
+    assert found == {(proxy.id, proxy.address, proxy.port) for proxy in theirs}
+
+
+def check_stored_view(content: bytes) -> None:
+    """A file that keeps a view: keys of the service, which become instances or not; or it is passed over."""
+    try:
+        stored = stored_views.decode("pay", content)
+    except stored_views.Unusable:
+        return
+    assert stored_views.decode("pay", stored_views.encode(stored)) == stored
+    ServiceTable("pay").apply(stored.batch())
+
+
+def _stored_views() -> list[bytes]:
+    kvs = [
+        ClientKeyValue(key, value, 3, 4, 2, 2**60)
+        for key in _KEYS
+        for value in (*DEFINITIONS, *_STATES, *_SETTINGS, b"\xff")
+    ]
+    views = [stored_views.StoredView("pay", 9, tuple(kvs[n::7])) for n in range(7)]
+    return [stored_views.encode(view) for view in views]
 
 
 def _stock() -> Stock:
@@ -96,6 +140,8 @@ TARGETS = [
         check_key,
         lambda: [pack((key, value)) for key in _KEYS for value in (*DEFINITIONS, *_STATES)],
     ),
+    Target("service-settings", check_settings, lambda: [*_SETTINGS, *DEFINITIONS]),
+    Target("stored-view", check_stored_view, _stored_views),
     Target("dns", check_packet, _packets),
     Target(
         "dns-resolver",

@@ -147,6 +147,27 @@ MUTATIONS = [
         "zone",
     ),
     of_services(
+        "what-the-guard-keeps-is-told-when-nothing-is-healthy",
+        "gateways/dns/zone",
+        " or [i for i in every if i.spare]",
+        "",
+        "zone",
+    ),
+    of_services(
+        "a-port-is-told-under-its-protocol",
+        "gateways/dns/groups",
+        "protocols.get(name, PROTOCOL).lower()",
+        "PROTOCOL",
+        "zone",
+    ),
+    of_services(
+        "proxies-stand-in-place-of-instances",
+        "catalog/index",
+        "self.settings(name).proxies or self.service(name)",
+        "self.service(name)",
+        "index",
+    ),
+    of_services(
         "nothing-old-is-told",
         "gateways/dns/cache",
         "if known[0] == revision:",

@@ -108,6 +108,22 @@ def test_a_file_that_can_not_be_replaced_leaves_nothing_behind(tmp_path: Path) -
     assert [child.name for child in tmp_path.iterdir()] == ["folder"]
 
 
+def test_what_a_killed_program_left_is_removed(tmp_path: Path) -> None:
+    path = tmp_path / "pay[1].view"
+    save(path, VIEW)
+    for name, age_s in (
+        (".pay[1].view.old.new", 601),
+        (".pay[1].view.fresh.new", 0),
+        ("x.new", 601),
+    ):
+        (tmp_path / name).touch()
+        began = path.stat().st_mtime - age_s
+        os.utime(tmp_path / name, (began, began))
+    assert load(path, "pay") == VIEW
+    left = {".pay[1].view.fresh.new", "pay[1].view", "x.new"}
+    assert {child.name for child in tmp_path.iterdir()} == left
+
+
 def test_paths(tmp_path: Path) -> None:
     assert path_of(str(tmp_path / "a")) == path_of(tmp_path / "a") == tmp_path / "a"
     for wrong in (tmp_path, tmp_path / "none" / "a", 7, "a\0b", None):
