@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Protocol
 
 from coordinator.catalog.definitions import FieldError, check_service, encode_definition
@@ -103,8 +103,7 @@ def _port(port: registry_pb2.Port) -> object:
 
 def instance_message(instance: Instance) -> registry_pb2.Instance:
     """Returns the message of an instance."""
-    # A catalog that tells of no protocols holds no port with another one.
-    protocols: Mapping[str, str] = getattr(instance, "protocols", {})
+    protocols = instance.protocols
     return registry_pb2.Instance(
         service=instance.service,
         id=instance.id,

@@ -5,7 +5,14 @@ import pytest
 from coordinator_client import Cause, CoordinatorError, EventType, Get, InvalidArgument, Put, calls
 from coordinator_client.model import KeyValue, PutResult, RangeResult
 from coordinator_client.operations import Delete, Nested, Range
-from coordinator_client.pb import cluster_pb2, common_pb2, kv_pb2, session_pb2, watch_pb2
+from coordinator_client.pb import (
+    cluster_pb2,
+    common_pb2,
+    kv_pb2,
+    registry_pb2,
+    session_pb2,
+    watch_pb2,
+)
 
 
 def test_endpoints() -> None:
@@ -130,7 +137,7 @@ def test_methods_name_what_the_protobuf_files_declare() -> None:
         service_name, name = method.path.lstrip("/").split("/")
         services = {
             service.full_name: service
-            for module in (kv_pb2, session_pb2, cluster_pb2, watch_pb2)
+            for module in (kv_pb2, session_pb2, cluster_pb2, watch_pb2, registry_pb2)
             for service in module.DESCRIPTOR.services_by_name.values()
         }
         declared = services[service_name].methods_by_name[name]
