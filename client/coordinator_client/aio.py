@@ -33,6 +33,14 @@ from coordinator_client.balancing import (
     Weighted,
     ZoneFirst,
 )
+from coordinator_client.checks import (
+    Check,
+    CheckResult,
+    GrpcCheck,
+    HttpCheck,
+    TcpCheck,
+    TtlCheck,
+)
 from coordinator_client.compares import Compare, Key, Prefix, Span
 from coordinator_client.copies import CacheChange
 from coordinator_client.errors import (
@@ -92,6 +100,8 @@ __all__ = [
     "Change",
     "ChangeType",
     "Changes",
+    "Check",
+    "CheckResult",
     "Claim",
     "Client",
     "Closed",
@@ -113,6 +123,8 @@ __all__ = [
     "FenceStale",
     "FutureRevision",
     "Get",
+    "GrpcCheck",
+    "HttpCheck",
     "Instance",
     "InstanceState",
     "InvalidArgument",
@@ -154,6 +166,8 @@ __all__ = [
     "SessionNotFound",
     "SessionRecord",
     "Span",
+    "TcpCheck",
+    "TtlCheck",
     "Txn",
     "TxnResult",
     "Unavailable",

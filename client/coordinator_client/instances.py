@@ -1,10 +1,11 @@
 """The layout of registrations: which keys and JSON describe an instance (docs/registration.md specifies it).
 
     /services/<service>/instances/<id>   the definition, written by the instance's owner
-    /services/<service>/state/<id>       the state, written by the owner, by checks and by operators
+    /services/<service>/state/<id>       the state, written by the owner and by operators
+    /services/<service>/checks/<id>/<check>   the result of a check; see `checks`
     /services/<service>/settings         what is set for the service as a whole (service_settings.py)
 
-The first two belong to one session. An instance counts as long as its definition exists.
+All but the last belong to one session. An instance counts as long as its definition exists.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from coordinator_client import validation
+from coordinator_client.checks import CHECKS_MAX, CheckResult
 from coordinator_client.errors import InvalidArgument
 from coordinator_client.model import KeyValue
 from coordinator_client.ports import PROTOCOL, join_ports, split_ports
@@ -84,7 +86,7 @@ class InstanceState:
     @classmethod
     def from_json(cls, value: bytes) -> InstanceState:
         """Returns the state in the value of a state key; `unknown` if it can't be read."""
-        fields = parse_object(value) or {}
+        fields = validation.json_object(value) or {}
         status, note = fields.get("state"), fields.get("note", "")
         return cls(
             status if isinstance(status, str) and status in STATUSES else "unknown",
@@ -122,6 +124,10 @@ class Instance:
     """Of those of `ports` that are not TCP, such as `udp`, by the name of the port."""
     proxy: bool = False
     """Whether it is no instance, but a proxy that is published in place of the service's instances."""
+    check_definitions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What the definition declares under `checks`, by name, as it stands there."""
+    checks: Mapping[str, CheckResult] = field(default_factory=dict)
+    """How each of them is doing, by name, for an instance that was read from a cluster."""
 
     def __post_init__(self) -> None:
         validate_service(self.service)
@@ -153,6 +159,7 @@ class Instance:
             if label is not None:
                 _validate_label(label, what)
         _validate_metadata(self.metadata)
+        _validate_checks(self.check_definitions)
 
     @property
     def endpoint(self) -> str:
@@ -195,6 +202,7 @@ class Instance:
             "weight": self.weight,
             "zone": self.zone,
             "version": self.version,
+            "checks": {name: dict(check) for name, check in self.check_definitions.items()} or None,
         }
         fields |= {name: value for name, value in optional.items() if value is not None}
         return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
@@ -205,7 +213,7 @@ class Instance:
 
         Raises InvalidArgument if the value is not a definition. Fields it does not know are passed over.
         """
-        fields = parse_object(kv.value)
+        fields = validation.json_object(kv.value)
         if fields is None:
             raise InvalidArgument(f"{kv.name} does not hold a JSON object")
         return cls.from_fields(service, id, fields, kv, state)
@@ -233,6 +241,7 @@ class Instance:
                 create_revision=kv.create_revision,
                 mod_revision=kv.mod_revision,
                 session=kv.session,
+                check_definitions=_optional(fields, "checks", dict, {}),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise InvalidArgument(f"{kv.name} does not hold a definition: {error}") from error
@@ -272,6 +281,24 @@ def state_key(service: str, id: str) -> str:
     return f"{service_prefix(service)}state/{validate_id(id)}"
 
 
+def check_key(service: str, id: str, check: str) -> str:
+    """Returns the key of a check's result."""
+    _validate_label(check, "the name of a check")
+    return f"{service_prefix(service)}checks/{validate_id(id)}/{check}"
+
+
+def split_check_key(service: str, key: bytes) -> tuple[str, str] | None:
+    """Returns (id, check) for the key of a check's result; None for any other key."""
+    prefix = f"{service_prefix(service)}checks/".encode()
+    try:
+        id, slash, check = key.removeprefix(prefix).decode("ascii").partition("/")
+    except UnicodeDecodeError:
+        return None
+    if not key.startswith(prefix) or not slash or not LABEL_PATTERN.fullmatch(check):
+        return None
+    return (id, check) if ID_PATTERN.fullmatch(id) else None
+
+
 def split_key(service: str, key: bytes) -> tuple[str, str] | None:
     """Returns ("instances" or "state", id) for a key of the service, or ("settings", ""); None if it is none."""
     prefix = service_prefix(service).encode()
@@ -284,15 +311,6 @@ def split_key(service: str, key: bytes) -> tuple[str, str] | None:
     if not key.startswith(prefix) or kind not in ("instances", "state") or not slash:
         return None
     return (kind, id) if ID_PATTERN.fullmatch(id) else None
-
-
-def parse_object(value: bytes) -> dict[str, Any] | None:
-    """Returns the JSON object in a value; None if it holds none."""
-    try:
-        parsed = json.loads(value)
-    except (ValueError, RecursionError):
-        return None
-    return parsed if isinstance(parsed, dict) else None
 
 
 def _optional(fields: dict[str, Any], name: str, kind: type[T], default: T) -> T:
@@ -327,3 +345,14 @@ def _validate_metadata(metadata: Mapping[str, str]) -> None:
             raise InvalidArgument(f"metadata {key!r}: {value!r} is not text")
         if not 0 < len(key) <= METADATA_KEY_SIZE_MAX or len(value) > METADATA_VALUE_SIZE_MAX:
             raise InvalidArgument(f"metadata {key[:32]!r} is empty or too long")
+
+
+def _validate_checks(checks: Mapping[str, Mapping[str, Any]]) -> None:
+    if not isinstance(checks, Mapping):
+        raise InvalidArgument(f"checks is {validation.shown(checks)}, not a mapping")
+    if len(checks) > CHECKS_MAX:
+        raise InvalidArgument(f"more than {CHECKS_MAX} checks")
+    for name, check in checks.items():
+        _validate_label(name, "the name of a check")
+        if not isinstance(check, Mapping):
+            raise InvalidArgument(f"check {name} is {validation.shown(check)}, not a mapping")

@@ -15,7 +15,7 @@ from typing import Any
 
 from coordinator_client import calls, validation
 from coordinator_client.errors import InvalidArgument, RequestRefused
-from coordinator_client.instances import Instance, InstanceState, parse_object, service_prefix
+from coordinator_client.instances import Instance, InstanceState, service_prefix
 from coordinator_client.model import KeyValue
 
 PROXIES = "proxies"
@@ -36,7 +36,7 @@ def proxy_id(address: str, port: int) -> str:
 
 def read_proxies(service: str, kv: KeyValue | None) -> tuple[Instance, ...]:
     """Returns the proxies in the settings of a service. What breaks the rules is no proxy."""
-    written = None if kv is None else (parse_object(kv.value) or {}).get(PROXIES)
+    written = None if kv is None else (validation.json_object(kv.value) or {}).get(PROXIES)
     if kv is None or not isinstance(written, list):
         return ()
     found: dict[str, Instance] = {}
@@ -87,7 +87,9 @@ def with_proxies(settings: KeyValue | None, proxies: Iterable[Instance]) -> byte
 
     Raises RequestRefused if what stands there now can't be read, so that nothing is lost.
     """
-    fields: dict[str, Any] | None = {} if settings is None else parse_object(settings.value)
+    fields: dict[str, Any] | None = (
+        {} if settings is None else validation.json_object(settings.value)
+    )
     if fields is None:
         raise RequestRefused(
             f"{settings.name if settings else ''} does not hold a JSON object; delete it first"

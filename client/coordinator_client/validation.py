@@ -5,8 +5,10 @@ The message is a sentence that begins with the name of the argument. Nothing has
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from coordinator_client.errors import InvalidArgument
 
@@ -49,6 +51,15 @@ def text(value: str, name: str) -> str:
         raise InvalidArgument(f"{name} is {shown(value)}, not text")
     to_bytes(value, name)
     return value
+
+
+def json_object(value: bytes) -> dict[str, Any] | None:
+    """Returns the JSON object in the value of a key; None if there is none."""
+    try:
+        parsed = json.loads(value)
+    except (ValueError, RecursionError):
+        return None
+    return parsed if isinstance(parsed, dict) else None
 
 
 def name(value: str, kind: str) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 
-from coordinator_client import instances
+from coordinator_client import checks, instances
 from coordinator_client.errors import InvalidArgument
 from coordinator_client.instances import Instance, InstanceState
 from coordinator_client.model import Cause, EventBatch, KeyValue
@@ -60,6 +60,7 @@ class ServiceTable:
         """In order of registration: by create_revision, then by id; the same on every client."""
         self._definitions: dict[str, KeyValue] = {}
         self._states: dict[str, InstanceState] = {}
+        self._results: dict[str, dict[str, checks.KeptResult]] = {}
         self._proxies: dict[str, Instance] = {}
         self._accepted: dict[str, Instance] = {}
         self._current: dict[str, Instance] = {}
@@ -73,6 +74,7 @@ class ServiceTable:
             touched |= self._definitions.keys() | self._set_proxies(None)
             self._definitions.clear()
             self._states.clear()
+            self._results.clear()
             for kv in batch.kvs:
                 touched |= self._put(kv)
         for event in batch.events:
@@ -85,7 +87,7 @@ class ServiceTable:
     def _put(self, kv: KeyValue) -> set[str]:
         parts = instances.split_key(self.service, kv.key)
         if parts is None:
-            return set()
+            return self._put_result(kv)
         kind, id = parts
         if kind == "settings":
             return self._set_proxies(kv)
@@ -98,7 +100,7 @@ class ServiceTable:
     def _delete(self, key: bytes, cause: Cause, causes: dict[str, Cause]) -> set[str]:
         parts = instances.split_key(self.service, key)
         if parts is None:
-            return set()
+            return self._delete_result(key)
         kind, id = parts
         if kind == "settings":
             return self._set_proxies(None)
@@ -107,6 +109,25 @@ class ServiceTable:
             causes[id] = cause
         else:
             self._states.pop(id, None)
+        return {id}
+
+    def _put_result(self, kv: KeyValue) -> set[str]:
+        parts = instances.split_check_key(self.service, kv.key)
+        if parts is None:
+            return set()
+        id, check = parts
+        kept = checks.KeptResult(checks.parse_result(kv.value), kv.session, kv.mod_revision)
+        self._results.setdefault(id, {})[check] = kept
+        return {id}
+
+    def _delete_result(self, key: bytes) -> set[str]:
+        parts = instances.split_check_key(self.service, key)
+        if parts is None:
+            return set()
+        id, check = parts
+        results = self._results.get(id, {})
+        if results.pop(check, None) is not None and not results:
+            del self._results[id]
         return {id}
 
     def _set_proxies(self, settings: KeyValue | None) -> set[str]:
@@ -151,7 +172,22 @@ class ServiceTable:
         except InvalidArgument:
             # Written by someone who does not keep to the layout: nobody can connect to it, so it does not count.
             return None
+        instance = judge(instance, self._results.get(id, {}))
         return instance if self._accepts(instance) else None
+
+
+def judge(instance: Instance, results: Mapping[str, checks.KeptResult]) -> Instance:
+    """Returns an instance that has the word of its state key with what its checks make of it."""
+    if not instance.check_definitions:
+        return instance
+    session, created = instance.session, instance.create_revision
+    found = {
+        name: checks.result_of(definition, session, created, results.get(name))
+        for name, definition in instance.check_definitions.items()
+    }
+    own = instance.state
+    status, note = checks.worst(own.status, own.note, found)
+    return replace(instance, state=replace(own, status=status, note=note), checks=found)
 
 
 def accepting(tag: str | None, zone: str | None) -> Callable[[Instance], bool]:

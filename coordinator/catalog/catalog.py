@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 
 from coordinator.catalog.feeds import EVERY, Feeds, Subscription
+from coordinator.catalog.health import CheckResult
 from coordinator.catalog.index import Index
 from coordinator.catalog.instances import ROOT, ROOT_END, Instance
 from coordinator.catalog.service_settings import ServiceSettings
@@ -96,6 +97,18 @@ class Catalog:
     def settings(self, name: str) -> ServiceSettings:
         """Returns what is set for a service as a whole."""
         return self._index.settings(name)
+
+    def instance(self, name: str, id: str) -> Instance | None:
+        """Returns one instance of a service; None if there is no such one."""
+        return self._index.instance(name, id)
+
+    def result(self, name: str, id: str, check: str) -> CheckResult | None:
+        """Returns what stands in the key of a check's result, whether it counts or not."""
+        return self._index.result(name, id, check)
+
+    def checked(self) -> list[tuple[str, str]]:
+        """Returns service and id of every instance that declares checks."""
+        return self._index.checked()
 
     def revision_of(self, name: str) -> int:
         """Returns a number that rises whenever the service changes; 0 if there is no such service.

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import msgspec
 
 from coordinator.catalog.instances import (
+    CHECKS,
     DEFINITIONS,
     ROOT,
     STATES,
@@ -16,9 +17,6 @@ from coordinator.catalog.instances import (
     split_key,
 )
 from coordinator.state.model import KeyValue
-
-CHECKS = "checks"
-"""Below it, and the id, is what is known of an instance beside its state."""
 
 _OPERATORS_WORDS = ("maintenance", "draining")
 

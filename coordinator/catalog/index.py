@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 
+from coordinator.catalog.health import CheckResult, judge, parse_result
 from coordinator.catalog.instances import (
     DEFINITIONS,
     PASSING,
@@ -12,6 +13,7 @@ from coordinator.catalog.instances import (
     InstanceState,
     parse_instance,
     parse_state,
+    split_check_key,
     split_key,
 )
 from coordinator.catalog.service_settings import NO_SETTINGS, ServiceSettings, parse_settings
@@ -19,13 +21,15 @@ from coordinator.state.model import KeyValue
 
 
 class _Service:
-    """All that is known of one service. It may hold states or settings only, and is no service then."""
+    """All that is known of one service. It may hold states, results or settings only, and is no service then."""
 
-    __slots__ = ("instances", "listed", "order", "revision", "settings", "states")
+    __slots__ = ("instances", "listed", "order", "results", "revision", "settings", "states")
 
     def __init__(self) -> None:
         self.instances: dict[str, Instance] = {}
         self.states: dict[str, InstanceState] = {}
+        self.results: dict[str, dict[str, CheckResult]] = {}
+        """Of checks, by the id of the instance and the name of the check."""
         self.order: list[tuple[int, str]] = []
         """The places of all instances, ascending."""
         self.listed: tuple[Instance, ...] | None = None
@@ -52,6 +56,8 @@ class Index:
         """Services with an instance or a proxy."""
         self._names_listed: tuple[str, ...] | None = None
         self._addresses: dict[bytes, dict[tuple[str, str], None]] = {}
+        self._checked: dict[tuple[str, str], None] = {}
+        """Service and id of the instances that declare checks."""
 
     # --- what is known ------------------------------------------------------------------------------
 
@@ -98,30 +104,51 @@ class Index:
         service = self._services.get(name)
         return None if service is None else service.instances.get(id)
 
+    def result(self, name: str, id: str, check: str) -> CheckResult | None:
+        """Returns what stands in the key of a check's result, whether it counts or not."""
+        service = self._services.get(name)
+        return None if service is None else service.results.get(id, {}).get(check)
+
+    def checked(self) -> list[tuple[str, str]]:
+        """Returns service and id of every instance that declares checks."""
+        return list(self._checked)
+
     # --- what changes -------------------------------------------------------------------------------
 
     def put(self, kv: KeyValue, revision: int) -> None:
         """A key was written. Keys that say nothing about instances are passed over."""
         parts = split_key(kv.key)
         if parts is None:
+            self._put_result(kv, revision)
             return
         name, kind, id = parts
         service = self._services.setdefault(name, _Service())
         service.revision = revision
         if kind == DEFINITIONS:
-            state = service.states.get(id, PASSING)
-            self._replace(name, service, id, parse_instance(name, id, kv, state))
+            self._replace(name, service, id, parse_instance(name, id, kv, PASSING))
+            self._judge(service, id)
         elif kind == SETTINGS:
             service.settings = parse_settings(name, kv)
         else:
             service.states[id] = parse_state(kv.value)
-            self._restate(service, id)
+            self._judge(service, id)
         self._tidy(name, service)
+
+    def _put_result(self, kv: KeyValue, revision: int) -> None:
+        parts = split_check_key(kv.key)
+        if parts is not None:
+            name, id, check = parts
+            service = self._services.setdefault(name, _Service())
+            service.revision = revision
+            service.results.setdefault(id, {})[check] = parse_result(kv)
+            self._judge(service, id)
 
     def delete(self, key: bytes, revision: int) -> None:
         """A key was deleted."""
         parts = split_key(key)
         service = self._services.get(parts[0]) if parts is not None else None
+        if parts is None:
+            self._delete_result(key, revision)
         if parts is None or service is None:
             return
         name, kind, id = parts
@@ -131,16 +158,29 @@ class Index:
         elif kind == SETTINGS:
             service.settings = NO_SETTINGS
         elif service.states.pop(id, None) is not None:
-            self._restate(service, id)
+            self._judge(service, id)
         self._tidy(name, service)
 
-    def _restate(self, service: _Service, id: str) -> None:
-        """The state of an instance changed; nothing else did."""
+    def _delete_result(self, key: bytes, revision: int) -> None:
+        parts = split_check_key(key)
+        service = self._services.get(parts[0]) if parts is not None else None
+        if parts is None or service is None:
+            return
+        name, id, check = parts
+        service.revision = revision
+        results = service.results.get(id, {})
+        if results.pop(check, None) is not None:
+            self._judge(service, id)
+            if not results:
+                del service.results[id]
+        self._tidy(name, service)
+
+    def _judge(self, service: _Service, id: str) -> None:
+        """The state of an instance may have changed; nothing else did."""
         old = service.instances.get(id)
         if old is not None:
-            fields = {name: getattr(old, name) for name in Instance.__struct_fields__}
-            fields["state"] = service.states.get(id, PASSING)
-            service.instances[id] = Instance(**fields)
+            state, results = service.states.get(id, PASSING), service.results.get(id, {})
+            service.instances[id] = judge(old, state, results)
             service.listed = None
 
     def _replace(self, name: str, service: _Service, id: str, new: Instance | None) -> None:
@@ -148,11 +188,14 @@ class Index:
         if old is not None:
             del service.order[bisect_left(service.order, old.place)]
             self._forget_address(old)
+            self._checked.pop((name, id), None)
         if new is not None:
             service.instances[id] = new
             insort(service.order, new.place)
             if new.packed:
                 self._addresses.setdefault(new.packed, {})[name, id] = None
+            if new.check_definitions:
+                self._checked[name, id] = None
         service.listed = None
 
     def _forget_address(self, old: Instance) -> None:
@@ -171,5 +214,6 @@ class Index:
                 self._names[name] = None
             else:
                 del self._names[name]
-        if not service.present and not service.states and service.settings is NO_SETTINGS:
+        known = service.present or service.states or service.results
+        if not known and service.settings is NO_SETTINGS:
             del self._services[name]

@@ -3,6 +3,7 @@
     /services/<service>/instances/<id>   the definition: without one there is no instance
     /services/<service>/state/<id>       the state: without one the instance is passing
     /services/<service>/settings         what is set for the service as a whole (service_settings.py)
+    /services/<service>/checks/<id>/<check>   the result of a check that the definition declares; see `health`
 
 Whoever writes these keys may write anything. What breaks the rules is no instance, and a state that makes no sense is
 `unknown`; nothing here raises.
@@ -13,6 +14,7 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -29,6 +31,7 @@ SETTINGS = "settings"
 
 PROTOCOL = "tcp"
 """Of a port that names none."""
+CHECKS = "checks"
 
 STATUSES = frozenset(
     {"passing", "warning", "critical", "maintenance", "starting", "draining", "unknown"}
@@ -47,7 +50,11 @@ _PORTS_MAX = 32
 _METADATA_PAIRS_MAX = 64
 _METADATA_KEY_SIZE_MAX = 128
 _METADATA_VALUE_SIZE_MAX = 512
-_NOTE_SIZE_MAX = 4096
+NOTE_SIZE_MAX = 4096
+CHECKS_MAX = 32
+"""Checks that one definition may declare."""
+
+_NONE: Mapping[str, Any] = MappingProxyType({})
 
 
 class InstanceState(msgspec.Struct, frozen=True, gc=False):
@@ -93,6 +100,10 @@ class Instance(msgspec.Struct, frozen=True, gc=False):
     """Of those of `ports` that are not TCP, by the name of the port."""
     proxy: bool = False
     """Whether it is no instance, but published in place of those of the service."""
+    check_definitions: Mapping[str, Mapping[str, Any]] = _NONE
+    """What the definition declares under `checks`, by name; what is in each is for whoever runs it to judge."""
+    checks: Mapping[str, InstanceState] = _NONE
+    """How each of them is doing."""
 
     @property
     def healthy(self) -> bool:
@@ -124,6 +135,18 @@ def split_key(key: bytes) -> tuple[str, str, str] | None:
     return parts[0], parts[1], parts[2]
 
 
+def split_check_key(key: bytes) -> tuple[str, str, str] | None:
+    """Returns (service, id, check) for the key of a result; None for any other key."""
+    if not key.startswith(ROOT) or not key.isascii():
+        return None
+    parts = key[len(ROOT) :].decode("ascii").split("/")
+    if len(parts) != 4 or parts[1] != CHECKS or not _SERVICE.fullmatch(parts[0]):
+        return None
+    if not _ID.fullmatch(parts[2]) or not is_label(parts[3]):
+        return None
+    return parts[0], parts[2], parts[3]
+
+
 def parse_instance(service: str, id: str, kv: KeyValue, state: InstanceState) -> Instance | None:
     """Returns the instance that a definition defines; service and id are those of its key. None: it defines none."""
     fields = parse_object(kv.value)
@@ -145,15 +168,16 @@ def parse_fields(
     tags = _tags(fields.get("tags"))
     ports = _ports(fields.get("ports"))
     metadata = _metadata(fields.get("metadata"))
+    checks = _checks(fields.get("checks"))
     if not isinstance(address, str) or not _ADDRESS.fullmatch(address):
         return None
     if not isinstance(port, int) or not _is_port(port):
         return None
-    if tags is None or ports is None or metadata is None:
+    if tags is None or ports is None or metadata is None or checks is None:
         return None
     if weight is not None and not _is_number(weight, 0, _WEIGHT_MAX):
         return None
-    if not (zone is None or _is_label(zone)) or not (version is None or _is_label(version)):
+    if not (zone is None or is_label(zone)) or not (version is None or is_label(version)):
         return None
     return Instance(
         service=service,
@@ -173,6 +197,7 @@ def parse_fields(
         packed=pack_address(address),
         protocols=_protocols(fields.get("ports")),
         proxy=proxy,
+        check_definitions=checks,
     )
 
 
@@ -182,7 +207,7 @@ def parse_state(value: bytes) -> InstanceState:
     status, note = fields.get("state"), fields.get("note")
     return InstanceState(
         status if isinstance(status, str) and status in STATUSES else "unknown",
-        note[:_NOTE_SIZE_MAX] if isinstance(note, str) else "",
+        note[:NOTE_SIZE_MAX] if isinstance(note, str) else "",
         fields.get("guarded") is True,
     )
 
@@ -214,18 +239,19 @@ def _is_port(value: object) -> bool:
 
 
 def is_id(value: object) -> bool:
-    """Whether it may be the id of an instance."""
+    """Whether a value may be the id of an instance."""
     return isinstance(value, str) and _ID.fullmatch(value) is not None
 
 
-def _is_label(value: object) -> bool:
+def is_label(value: object) -> bool:
+    """Whether a value may be a tag, or the name of a port or check."""
     return isinstance(value, str) and _LABEL.fullmatch(value) is not None
 
 
 def _tags(value: object) -> tuple[str, ...] | None:
     if value is None:
         return ()
-    if not isinstance(value, list) or len(value) > _TAGS_MAX or not all(map(_is_label, value)):
+    if not isinstance(value, list) or len(value) > _TAGS_MAX or not all(map(is_label, value)):
         return None
     return tuple(value)
 
@@ -235,7 +261,7 @@ def _ports(value: object) -> Mapping[str, int] | None:
         return {}
     if not isinstance(value, dict) or len(value) > _PORTS_MAX:
         return None
-    if not all(_is_label(name) and _is_port_entry(port) for name, port in value.items()):
+    if not all(is_label(name) and _is_port_entry(port) for name, port in value.items()):
         return None
     return {name: p["port"] if isinstance(p, dict) else p for name, p in value.items()}
 
@@ -244,7 +270,7 @@ def _is_port_entry(value: object) -> bool:
     if not isinstance(value, dict):
         return _is_port(value)
     protocol = value.get("protocol")
-    return _is_port(value.get("port")) and (protocol is None or _is_label(protocol))
+    return _is_port(value.get("port")) and (protocol is None or is_label(protocol))
 
 
 def _protocols(ports: dict[str, Any] | None) -> Mapping[str, str]:
@@ -264,4 +290,13 @@ def _metadata(value: object) -> Mapping[str, str] | None:
         and len(text) <= _METADATA_VALUE_SIZE_MAX
         for key, text in value.items()
     )
+    return value if fine else None
+
+
+def _checks(value: object) -> Mapping[str, Mapping[str, Any]] | None:
+    if not value:
+        return _NONE if value is None or value == {} else None
+    if not isinstance(value, dict) or len(value) > CHECKS_MAX:
+        return None
+    fine = all(is_label(name) and isinstance(check, dict) for name, check in value.items())
     return value if fine else None

@@ -118,6 +118,28 @@ async def test_a_revision_is_seen_whole_or_not_at_all() -> None:
         assert all(len(addresses) == 1 for addresses in seen)
 
 
+async def test_results_of_checks_are_known_and_followed() -> None:
+    async with Bus() as bus:
+        checked = b'{"address": "a", "port": 1, "checks": {"c": {"kind": "tcp"}}}'
+        await write(bus, Put(b"/services/pay/instances/a", checked), definition("b"))
+        async with following(bus) as catalog:
+            await catalog.wait_ready()
+            subscription = catalog.subscribe(EVERY)
+            assert subscription.take() is None
+            assert catalog.checked() == [("pay", "a")] and catalog.result("pay", "a", "c") is None
+            await write(bus, Put(b"/services/pay/checks/a/c", b'{"state": "passing"}'))
+            await subscription.wait()
+            step = subscription.take()
+            assert step is not None
+            (change,) = step.changes
+            found = catalog.instance("pay", "a")
+            assert change.after is found and found is not None and found.healthy
+            assert change.before is not None and change.before.state.status == "starting"
+            result = catalog.result("pay", "a", "c")
+            assert result is not None and result.state.status == "passing"
+            catalog.unsubscribe(subscription)
+
+
 @pytest.mark.parametrize(("backlog", "times"), [(1, 2), (1000, 1)])
 async def test_it_begins_anew_when_history_it_needs_is_gone(
     monkeypatch: pytest.MonkeyPatch, backlog: int, times: int

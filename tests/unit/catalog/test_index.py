@@ -106,6 +106,32 @@ def test_it_holds_what_the_keys_say(steps: list[tuple[bytes, bytes | None, bool]
     check(index, keys)
 
 
+def test_what_was_listed_is_listed_anew_after_a_state_or_a_result() -> None:
+    index = Index()
+    checked = b'{"address": "a", "port": 1, "checks": {"c": {"kind": "tcp"}}}'
+    index.put(KeyValue(b"/services/a/instances/1", checked, 2, 2, 1, 0), 2)
+    seen = [index.service("a")[0].state.status]
+    for key, value in (
+        (b"/services/a/checks/1/c", b'{"state": "passing"}'),
+        (b"/services/a/state/1", b'{"state": "draining"}'),
+    ):
+        index.put(KeyValue(key, value, 3, 3, 1, 0), 3)
+        seen.append(index.service("a")[0].state.status)
+    index.delete(b"/services/a/state/1", 4)
+    seen.append(index.service("a")[0].state.status)
+    index.delete(b"/services/a/checks/1/c", 5)
+    seen.append(index.service("a")[0].state.status)
+    assert seen == ["starting", "passing", "draining", "passing", "starting"]
+    assert index.checked() == [("a", "1")]
+    index.put(KeyValue(b"/services/a/instances/1", VALUES[0], 2, 6, 2, 0), 6)
+    assert index.checked() == []
+    index.put(KeyValue(b"/services/a/instances/1", checked, 2, 7, 3, 0), 7)
+    index.put(KeyValue(b"/services/a/instances/2", VALUES[0], 8, 8, 1, 0), 8)
+    assert index.checked() == [("a", "1")]
+    index.delete(b"/services/a/instances/1", 9)
+    assert index.checked() == [] and index.instance("a", "1") is None
+
+
 def test_ten_thousand_instances_cost_as_much_as_they_are_many() -> None:
     def fill(count: int) -> float:
         index = Index()

@@ -17,6 +17,7 @@ from coordinator.catalog.instances import (
     pack_address,
     parse_instance,
     parse_state,
+    split_check_key,
     split_key,
 )
 from coordinator.state.model import KeyValue
@@ -73,7 +74,7 @@ def test_a_definition_says_all_that_the_page_lists() -> None:
 
 
 def test_what_may_be_left_out_may_be_null() -> None:
-    nothing = dict.fromkeys(("metadata", "ports", "tags", "weight", "zone", "version"))
+    nothing = dict.fromkeys(("metadata", "ports", "tags", "weight", "zone", "version", "checks"))
     assert parse(json.dumps(PLAIN | nothing).encode()) == parse(json.dumps(PLAIN).encode())
 
 
@@ -89,6 +90,8 @@ WRONG: list[dict[str, Any]] = [
     {"metadata": {"": "x"}}, {"metadata": {"k": 3}},
     {"metadata": {"k" * 129: ""}}, {"metadata": {"k": "x" * 513}}, {"metadata": [["a", "b"]]},
     {"metadata": {f"k{n}": "" for n in range(65)}}, {"metadata": 0},
+    {"checks": []}, {"checks": 0}, {"checks": ""}, {"checks": {"a": 1}}, {"checks": {"a b": {}}},
+    {"checks": {"": {}}}, {"checks": {f"c{n}": {} for n in range(33)}},
 ]  # fmt: skip
 
 
@@ -182,6 +185,26 @@ def test_a_state_that_makes_no_sense_is_unknown() -> None:
 )  # fmt: skip
 def test_keys(key: bytes, parts: tuple[str, str, str] | None) -> None:
     assert split_key(key) == parts
+
+
+@pytest.mark.parametrize(
+    ("key", "parts"),
+    [
+        (b"/services/pay/checks/i-1/web", ("pay", "i-1", "web")),
+        (b"/services/pay/checks/i-1/a.b_c-", ("pay", "i-1", "a.b_c-")),
+        *((key, None) for key in (
+            b"/services/pay/checks/i-1", b"/services/pay/checks/i-1/", b"/services/pay/checks/i-1/a/b",
+            b"/services/pay/checks/.i/a", b"/services/Pay/checks/i/a", b"/services/pay/state/i/a",
+            b"/services/pay/checks/i/\xff", b"/other/pay/checks/i/a", b"/services/pay/checks//a",
+        )),
+    ],
+)  # fmt: skip
+def test_keys_of_results(key: bytes, parts: tuple[str, str, str] | None) -> None:
+    assert split_check_key(key) == parts
+    client_parts = layout.split_check_key("pay", key)
+    assert client_parts == (parts[1:] if parts is not None else None)
+    if parts is not None:
+        assert layout.check_key(*parts).encode() == key and split_key(key) is None
 
 
 def test_addresses_are_packed() -> None:
