@@ -26,6 +26,7 @@ from coordinator_client._async.registration import Registration
 from coordinator_client._async.session import Session
 from coordinator_client._async.states import write_state
 from coordinator_client._async.writes import Writes
+from coordinator_client.checks import Check, definitions_of
 from coordinator_client.copies import CacheChange
 from coordinator_client.instances import Instance, InstanceState
 from coordinator_client.numbers import WINDOW_MAX
@@ -171,13 +172,15 @@ class Client(Coordination, Administration, io.Awaited):
         version: str | None = None,
         status: str = "passing",
         drain: float = 0.0,
+        checks: Mapping[str, Check] | None = None,
     ) -> Registration:
         """Returns a registration: a context manager that registers an instance of a service and keeps it registered.
 
         Without `id`, one is made up. The instance goes when the block is left, `disconnect_grace` seconds after its
         connection broke because the program died (None: that does not count), or `ttl` seconds after it was heard of
         last. `drain`: seconds that it is listed as `draining` before it deregisters. `protocols`: of those of `ports`
-        that are not TCP, by the same names. See docs/registration.md for the meaning of the rest.
+        that are not TCP, by the same names. `checks`: what the cluster checks, by name (docs/health.md). See
+        docs/registration.md for the meaning of the rest.
         """
         instance = Instance(
             service=service,
@@ -192,6 +195,7 @@ class Client(Coordination, Administration, io.Awaited):
             zone=zone,
             version=version,
             state=InstanceState(status),
+            check_definitions=definitions_of(checks),
         )
 
         def make_session(on_lost: Callable[[Session], None]) -> Session:

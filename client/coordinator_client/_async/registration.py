@@ -11,12 +11,20 @@ from typing import Self
 from coordinator_client import _io_async as io
 from coordinator_client import errors, validation
 from coordinator_client._async.connection import Connection
+from coordinator_client._async.reports import Reports
 from coordinator_client._async.session import Session
 from coordinator_client._async.txn import Txn
 from coordinator_client._async.writes import Writes
+from coordinator_client.checks import CheckResult, TtlCheck
 from coordinator_client.compares import Key
 from coordinator_client.failures import Backoff
-from coordinator_client.instances import Instance, InstanceState, definition_key, state_key
+from coordinator_client.instances import (
+    Instance,
+    InstanceState,
+    check_key,
+    definition_key,
+    state_key,
+)
 from coordinator_client.model import KeyValue
 from coordinator_client.operations import Get, Put
 
@@ -25,6 +33,7 @@ _log = logging.getLogger("coordinator_client")
 SessionMaker = Callable[[Callable[[Session], None]], Session]
 REGISTER_ATTEMPTS_MAX = 5
 OPERATORS_WORDS = ("maintenance", "draining")
+REPORTS_CLOSE_TIMEOUT_S = 1.0
 CANCELLED_CLOSE_TIMEOUT_S = 1.0
 """How long deregistering may take when a program that drains does not want to wait."""
 
@@ -54,6 +63,16 @@ class Registration:
         self._session: Session | None = None
         self._untold = False
         """Whether the program set a state that may not be written yet."""
+        self._reports = {
+            name: Reports(
+                connection,
+                check_key(instance.service, instance.id, name),
+                definition["ttl_ms"],
+                {"service": instance.service, "instance": instance.id, "check": name},
+            )
+            for name, definition in instance.check_definitions.items()
+            if definition.get("kind") == TtlCheck.KIND
+        }
         self._stop = io.Flag()
         self._wake = io.Flag()
         self._registered = io.Flag()
@@ -138,6 +157,9 @@ class Registration:
         session = self._session
         if session is not None:
             await session.close(timeout_s=timeout_s)
+        for reports in self._reports.values():
+            # What can't be taken back soon counts for nothing anyway, and goes with its TTL.
+            await reports.close(REPORTS_CLOSE_TIMEOUT_S)
         if self._worker is not None:
             await self._worker.join(self._connection.timeout_s)
             if self._session is not None and self._session is not session:
@@ -171,6 +193,22 @@ class Registration:
         await session.put(key, value)
         if self._instance.state == state:
             self._untold = False
+
+    async def report(self, check: str, status: str = "passing", note: str = "") -> None:
+        """Reports how a check is doing that was registered as TtlCheck: `passing`, `warning` or `critical`.
+
+        It counts for the TTL of the check, so report again before that is over. A report that says the same as the one
+        before writes nothing. Raises InvalidArgument if there is no such check, Closed before `open` and after `close`,
+        and Unavailable or DeadlineExceeded if the cluster could not be told.
+        """
+        reports = self._reports.get(check) if isinstance(check, str) else None
+        if reports is None:
+            raise errors.InvalidArgument(
+                f"check {validation.shown(check)} of {self._instance.id} is none that the program reports"
+            )
+        if self._session is None or self._stop.is_set():
+            raise errors.Closed("the registration is not open")
+        await reports.tell(CheckResult(status, note))
 
     async def _register(self) -> None:
         """Opens a session and writes both keys under it, in one transaction."""

@@ -234,6 +234,10 @@ def instance_json(instance: Instance) -> Json:
         "zone": instance.zone,
         "version": instance.version,
         "state": {"status": instance.state.status, "note": instance.state.note},
+        "checks": {
+            name: {"status": check.status, "note": check.note}
+            for name, check in sorted(instance.checks.items())
+        },
         "create_revision": instance.create_revision,
         "mod_revision": instance.mod_revision,
         "session": identifier(instance.session),

@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import click
 
-from coordinator_client import Change, ChangeType, Client, EventBatch, Instance
+from coordinator_client import (
+    Change,
+    ChangeType,
+    Check,
+    Client,
+    EventBatch,
+    GrpcCheck,
+    HttpCheck,
+    Instance,
+    TcpCheck,
+)
 from coordinator_client.cli import arguments, output
 from coordinator_client.cli.child import Child
 from coordinator_client.cli.keys import fail_not_found
@@ -44,6 +55,18 @@ STYLES = {ChangeType.ADDED: "green", ChangeType.CHANGED: "yellow", ChangeType.RE
 @click.option("--tag", type=arguments.text, multiple=True)
 @click.option("--zone", type=arguments.text)
 @click.option("--version", "instance_version", type=arguments.text)
+@click.option(
+    "--check-http", type=arguments.text, metavar="URL", help="Check an address or path over HTTP."
+)
+@click.option("--check-tcp", is_flag=True, help="Check that a connection can be made.")
+@click.option(
+    "--check-grpc", type=arguments.text, metavar="SERVICE", help="Check over gRPC; '': all of it."
+)
+@click.option("--check-interval", type=float, default=10.0, show_default=True, help="Seconds.")
+@click.option("--check-timeout", type=float, default=2.0, show_default=True, help="Seconds.")
+@click.option(
+    "--deregister-after", type=float, help="Seconds that a check is critical before it is removed."
+)
 @click.argument("command", nargs=-1, metavar="[-- COMMAND…]")
 @shared_options
 def register(
@@ -58,6 +81,12 @@ def register(
     tag: tuple[str, ...],
     zone: str | None,
     instance_version: str | None,
+    check_http: str | None,
+    check_tcp: bool,
+    check_grpc: str | None,
+    check_interval: float,
+    check_timeout: float,
+    deregister_after: float | None,
     command: tuple[str, ...],
 ) -> None:
     """Registers an instance of service NAME for as long as COMMAND runs, and returns its exit code.
@@ -65,6 +94,11 @@ def register(
     Signals go to COMMAND, which dies when this program is killed. Without COMMAND, the instance stays registered
     until this program is interrupted.
     """
+    pace = {
+        "interval": check_interval,
+        "timeout": check_timeout,
+        "deregister_critical_after": deregister_after,
+    }
     with options().connect() as client:
         registration = client.register(
             name,
@@ -77,6 +111,7 @@ def register(
             tags=tag,
             zone=zone,
             version=instance_version,
+            checks=checks_of(check_http, check_tcp, check_grpc, pace),
         )
         with registration:
             if command:
@@ -86,6 +121,20 @@ def register(
                 wait_for_end()
                 code = 0
     click.get_current_context().exit(code)
+
+
+def checks_of(
+    http: str | None, tcp: bool, grpc: str | None, pace: dict[str, Any]
+) -> dict[str, Check]:
+    """Returns the checks that were asked for, each named after its kind."""
+    checks: dict[str, Check] = {}
+    if http is not None:
+        checks["http"] = HttpCheck(http, **pace)
+    if tcp:
+        checks["tcp"] = TcpCheck(**pace)
+    if grpc is not None:
+        checks["grpc"] = GrpcCheck(service=grpc, **pace)
+    return checks
 
 
 def show_registered(instance: Instance) -> None:
@@ -141,7 +190,9 @@ def list_instances(client: Client, name: str) -> None:
         shown = [output.instance_json(instance) for instance in instances]
         printer.json({"service": name, "instances": shown})
     elif instances:
-        printer.table(INSTANCE_COLUMNS, map(instance_row, instances))
+        checked = any(instance.checks for instance in instances)
+        columns = (*INSTANCE_COLUMNS, "checks") if checked else INSTANCE_COLUMNS
+        printer.table(columns, (instance_row(i)[: len(columns)] for i in instances))
     if not instances:
         fail_not_found(f"service {name} has no instances")
 
@@ -155,6 +206,7 @@ def instance_row(instance: Instance) -> tuple[object, ...]:
         instance.zone,
         instance.version,
         metadata,
+        " ".join(f"{name}={check.status}" for name, check in sorted(instance.checks.items())),
     )
 
 

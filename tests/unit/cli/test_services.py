@@ -2,9 +2,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
-from coordinator_client import Cause, Event, EventBatch, EventType, Instance, KeyValue
-from coordinator_client.cli.services import services_in
+from coordinator_client import (
+    Cause,
+    CheckResult,
+    Event,
+    EventBatch,
+    EventType,
+    GrpcCheck,
+    HttpCheck,
+    Instance,
+    KeyValue,
+    TcpCheck,
+)
+from coordinator_client.cli.services import checks_of, services_in
 from tests.unit.cli.conftest import Coordctl
 
 WEB = Instance("web", "w-1", "10.0.0.1", 80, metadata={"b": "2", "a": "1"}, zone="z")
@@ -24,6 +36,43 @@ def test_services_and_instances(coordctl: Coordctl) -> None:
     assert row.split() == ["w-1", "10.0.0.1:80", "passing", "z", "a=1", "b=2"]
     client.answers["instances"] = ()
     assert coordctl.json("services", "web", code=3)["instances"] == []
+
+
+def test_checks_are_shown_where_there_are_any(coordctl: Coordctl) -> None:
+    checks = {"tcp": CheckResult("critical", "refused"), "http": CheckResult("passing")}
+    checked = replace(WEB, id="w-2", zone=None, checks=checks)
+    coordctl.client.answers["instances"] = (WEB, checked)
+    head, _, row = coordctl.run("services", "web").stdout.splitlines()
+    assert head.split()[-1] == "CHECKS" and row.endswith("http=passing tcp=critical")
+    shown = coordctl.json("services", "web")["instances"]
+    assert [instance["checks"] for instance in shown] == [
+        {},
+        {
+            "http": {"status": "passing", "note": ""},
+            "tcp": {"status": "critical", "note": "refused"},
+        },
+    ]
+
+
+def test_checks_are_made_of_options() -> None:
+    pace = {"interval": 5.0, "timeout": 1.0, "deregister_critical_after": 60.0}
+    assert checks_of(None, False, None, pace) == {}
+    assert checks_of("/health", True, "", pace) == {
+        "http": HttpCheck("/health", interval=5, timeout=1, deregister_critical_after=60),
+        "tcp": TcpCheck(interval=5, timeout=1, deregister_critical_after=60),
+        "grpc": GrpcCheck(service="", interval=5, timeout=1, deregister_critical_after=60),
+    }
+
+
+def test_wrong_checks_are_refused_with_the_field(coordctl: Coordctl) -> None:
+    place = ("register", "web", "--address", "127.0.0.1", "--port", "80")
+    for options, word in (
+        (("--check-http", "health"), "url"),
+        (("--check-tcp", "--check-interval", "0"), "interval"),
+        (("--check-tcp", "--check-timeout", "nan"), "timeout"),
+        (("--check-tcp", "--deregister-after", "-1"), "deregister_critical_after"),
+    ):
+        assert word in coordctl.run(*place, *options, code=2).stderr
 
 
 def test_all_services_are_watched_at_once(coordctl: Coordctl) -> None:
