@@ -75,6 +75,7 @@ def _exits(stopped: str) -> Iterator[None]:
 @click.option("--dns-address", help="host:port for DNS, over UDP and TCP.  [default: none]")
 @click.option("--dns-domain", help="Domain that services are in.  [default: coordinator.]")
 @click.option("--dns-forwarders", help="Resolvers for other names, address:port,...")
+@click.option("--checks-allowed-networks", help="Networks that checks may reach, 10.0.0.0/8,...")
 @click.option("--insecure", is_flag=True, default=None, help="Allow addresses beyond loopback.")
 @click.option("--log-level", help="debug, info, warning or error.  [default: info]")
 @click.option("--log-format", help="text or json.  [default: text]")

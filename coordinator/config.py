@@ -92,6 +92,15 @@ class Limits:
     dns_tcp_connections_max: int = 256
     dns_forwards_max: int = 256
     """Questions that resolvers are being asked for clients."""
+    checks_max: int = 20_000
+    """Health checks of all instances; those beyond are critical."""
+    checks_per_instance_max: int = 16
+    checks_concurrent_max: int = 256
+    """Runs of health checks that are under way on one node; others wait."""
+    check_interval_ms_min: int = 1_000
+    """From one run of a health check to the next."""
+    check_body_bytes_max: int = 64 * KIB
+    """What is read of the answer to a health check."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +140,8 @@ class Timing:
     """A DNS connection on which nothing comes, or nothing is taken, for so long is closed."""
     dns_forward_ms: int = 2_000
     """How long a resolver may take before the next one is asked."""
+    checks_session_ttl_ms: int = 5_000
+    """How long health checks of a node that died wait for another one."""
 
 
 @dataclass(frozen=True)
@@ -163,6 +174,8 @@ class Config:
     """The domain that services are in."""
     dns_forwarders: tuple[str, ...] = ()
     """Addresses of resolvers that are asked for names outside of it; empty: those are refused."""
+    checks_allowed_networks: tuple[str, ...] = ()
+    """Networks, `10.0.0.0/8`, that health checks may connect to; empty: all."""
     log_level: str = "info"
     log_format: str = "text"
     """`text` or `json`."""

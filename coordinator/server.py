@@ -22,6 +22,7 @@ from coordinator.api.session import SessionService
 from coordinator.api.watch import WatchService
 from coordinator.catalog.catalog import Catalog
 from coordinator.catalog.guard import Guard
+from coordinator.checks.runner import CheckRunner
 from coordinator.config import Config
 from coordinator.consensus.engine.member import Engine
 from coordinator.consensus.settings import EngineConfig
@@ -97,6 +98,7 @@ class Server:
         ]
         self._grpc = GrpcAioServer(services, limits)
         self._dns = DnsGateway(self.node, self._catalog, config) if config.dns_address else None
+        self._checks = CheckRunner(self.node, self._catalog, config)
         self._health: asyncio.Task[None] | None = None
         self._following: asyncio.Task[None] | None = None
         self._heap = Heap()
@@ -112,6 +114,7 @@ class Server:
             self._dns.bind()
         await self.node.start()
         self._following = asyncio.create_task(self._follow())
+        self._checks.start()
         if self._dns is not None:
             await self._dns.start()
         await self._grpc.start()
@@ -155,6 +158,7 @@ class Server:
         loop = asyncio.get_running_loop()
         drain_s = self.config.timing.drain_ms / 1000
         ends_at = loop.time() + drain_s
+        await self._checks.stop()
         if not await self.node.hand_over(HAND_OVER_SHARE * drain_s):
             log.info(
                 "no other member took over; a new leader will be elected", name=self.config.name

@@ -27,6 +27,8 @@ DNS_DOMAIN_LENGTH_MAX = 100
 """Leaves room for the names of services, and for what is said beside them."""
 DNS_FORWARDERS_MAX = 8
 DNS_TTL_S_MAX = 7 * 86_400
+CHECKS_NETWORKS_MAX = 256
+CHECKS_SESSION_TTL_MS = range(500, 600_001)
 
 SectionT = TypeVar("SectionT", Limits, Timing)
 
@@ -103,6 +105,8 @@ def _build(values: Mapping[str, Any], limits: Limits, timing: Timing) -> Config:
             fields[key] = parse_cluster(value)
         elif key in ("join", "dns_forwarders"):
             fields[key] = parse_addresses(key, value)
+        elif key == "checks_allowed_networks":
+            fields[key] = parse_networks(key, value)
         elif key == "insecure":
             fields[key] = _boolean(key, value)
         elif isinstance(value, str):
@@ -153,6 +157,14 @@ def parse_addresses(field: str, value: object) -> tuple[str, ...]:
     return tuple(dict.fromkeys(filter(None, (part.strip() for part in parts))))
 
 
+def parse_networks(field: str, value: object) -> tuple[str, ...]:
+    """Returns the networks in `10.0.0.0/8,fd00::/8`, or in a TOML list of the same."""
+    parts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
+        raise ConfigError(f"{field} must be text like 10.0.0.0/8,fd00::/8, or a list")
+    return tuple(dict.fromkeys(filter(None, (part.strip() for part in parts))))
+
+
 def parse_address(field: str, address: str) -> tuple[str, int]:
     """Returns host and port of `host:port`; an IPv6 host stands in brackets."""
     try:
@@ -177,6 +189,7 @@ def _check(config: Config) -> Config:
     if not config.data_dir:
         raise ConfigError("data_dir is empty")
     _check_dns(config)
+    _check_checks(config)
     for field in ("client_address", "peer_address", "dns_address"):
         if field == "dns_address" and not config.dns_address:
             continue
@@ -248,6 +261,21 @@ def _check_dns(config: Config) -> None:
         raise ConfigError("limits.dns_udp_size_bytes_max must be between 512 and 4096")
     if max(config.timing.dns_ttl_s, config.timing.dns_negative_ttl_s) > DNS_TTL_S_MAX:
         raise ConfigError(f"timing: a TTL of DNS is at most {DNS_TTL_S_MAX} seconds")
+
+
+def _check_checks(config: Config) -> None:
+    for network in config.checks_allowed_networks:
+        try:
+            ipaddress.ip_network(network)
+        except ValueError:
+            raise ConfigError(
+                f"checks_allowed_networks: {network!r} is not a network like 10.0.0.0/8 or fd00::/8"
+            ) from None
+    if len(config.checks_allowed_networks) > CHECKS_NETWORKS_MAX:
+        raise ConfigError(f"checks_allowed_networks: more than {CHECKS_NETWORKS_MAX} networks")
+    if config.timing.checks_session_ttl_ms not in CHECKS_SESSION_TTL_MS:
+        least, most = CHECKS_SESSION_TTL_MS[0], CHECKS_SESSION_TTL_MS[-1]
+        raise ConfigError(f"timing.checks_session_ttl_ms must be between {least} and {most}")
 
 
 def _check_timing(timing: Timing) -> None:

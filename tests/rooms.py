@@ -34,6 +34,9 @@ ROOMS = {
     "consensus": room("errors config", "msgspec zstandard structlog xxhash"),
     "node": room("errors config naming state consensus.interface", "msgspec structlog"),
     "catalog": room(f"errors config node.expiry state.machine {NODE}", "msgspec structlog"),
+    "checks": room(
+        f"errors config catalog {NODE}", "aiohttp yarl grpc grpc_health msgspec structlog"
+    ),
     "api": room(
         f"errors config rpc naming catalog node.expiry {NODE}",
         "coordinator_client.pb google.protobuf",

@@ -103,6 +103,30 @@ async def test_three_nodes_elect_replicate_and_agree(tmp_path: Path) -> None:
             await server.stop()
 
 
+async def test_a_node_checks_what_asks_for_it(tmp_path: Path) -> None:
+    settings = replace(config(tmp_path), limits=Limits(check_interval_ms_min=100))
+    server = await make(settings)
+    await server.start()
+    try:
+        async with aio.connect(settings.client_address) as client:
+            port = int(settings.client_address.rpartition(":")[2])
+            checks = {
+                "tcp": aio.TcpCheck(interval=0.1),
+                "grpc": aio.GrpcCheck(interval=0.1, timeout=5),
+            }
+            async with (
+                client.register("coordinator", "127.0.0.1", port, checks=checks),
+                client.discover("coordinator", healthy=True) as view,
+            ):
+                (found,) = await view.wait_for(1, timeout_s=10)
+                assert {name: c.status for name, c in found.checks.items()} == {
+                    "tcp": "passing",
+                    "grpc": "passing",
+                }
+    finally:
+        await server.stop()
+
+
 async def test_a_node_answers_dns_when_it_is_told_to(tmp_path: Path) -> None:
     settings = replace(config(tmp_path), dns_address=f"127.0.0.1:{free_port()}")
     port = int(settings.dns_address.rpartition(":")[2])

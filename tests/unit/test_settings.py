@@ -9,7 +9,14 @@ import pytest
 
 from coordinator.config import Config, Member
 from coordinator.errors import ConfigError
-from coordinator.settings import is_loopback, load, parse_address, parse_addresses, parse_cluster
+from coordinator.settings import (
+    is_loopback,
+    load,
+    parse_address,
+    parse_addresses,
+    parse_cluster,
+    parse_networks,
+)
 
 
 def test_without_anything_it_is_a_cluster_of_one_on_loopback() -> None:
@@ -57,6 +64,13 @@ def test_a_flag_wins_over_the_environment_over_the_file(tmp_path: Path) -> None:
         ({"join": ",".join(f"h:{i}" for i in range(1, 66))}, "more than 64"),
         ({"join": "h:1", "cluster": "n1=h:1"}, "exclude each other"),
         ({"dns_address": "10.1.2.3:53"}, "--insecure"),
+        ({"checks_allowed_networks": "10.0.0.0/8,here"}, "'here' is not a network"),
+        ({"checks_allowed_networks": "10.0.0.1/8"}, "not a network"),
+        ({"checks_allowed_networks": 8}, "text like 10.0.0.0/8"),
+        (
+            {"checks_allowed_networks": [f"10.0.{i}.0/24" for i in range(256)] + ["::/0"]},
+            "more than",
+        ),
         ({"dns_address": "127.0.0.1"}, "host:port"),
         ({"dns_address": "127.0.0.1:2379"}, "something else"),
         *(
@@ -148,3 +162,20 @@ def test_addresses_to_join() -> None:
         with pytest.raises(ConfigError, match="join must be"):
             parse_addresses("join", wrong)
     assert load({"join": "h:1"}, {}).join == ("h:1",)
+
+
+def test_networks_come_as_text_or_as_a_list() -> None:
+    expected = ("10.0.0.0/8", "fd00::/8")
+    assert (
+        load({"checks_allowed_networks": "10.0.0.0/8, fd00::/8,"}, {}).checks_allowed_networks
+        == expected
+    )
+    environment = {"COORDINATOR_CHECKS_ALLOWED_NETWORKS": "10.0.0.0/8,fd00::/8"}
+    assert load({}, environment).checks_allowed_networks == expected
+    assert parse_networks("networks", list(expected)) == expected
+
+
+@pytest.mark.parametrize("ttl", ["499", "600001"])
+def test_the_session_of_checks_has_a_length_that_makes_sense(ttl: str) -> None:
+    with pytest.raises(ConfigError, match="checks_session_ttl_ms"):
+        load({}, {"COORDINATOR_TIMING_CHECKS_SESSION_TTL_MS": ttl})
