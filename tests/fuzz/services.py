@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import dns.exception
 import dns.message
 
-from coordinator.catalog.instances import STATUSES, UNKNOWN, parse_instance, parse_state, split_key
+from coordinator.catalog.health import judge, parse_result
+from coordinator.catalog.instances import (
+    STATUSES,
+    UNKNOWN,
+    parse_instance,
+    parse_state,
+    split_check_key,
+    split_key,
+)
 from coordinator.catalog.service_settings import PROXIES_MAX, parse_settings
+from coordinator.checks.definitions import WrongCheck, parse_check
+from coordinator.config import Limits
 from coordinator.gateways.dns.forwarding import answers
 from coordinator.gateways.dns.queries import Malformed, read_query
 from coordinator.gateways.dns.responder import Forward
@@ -22,13 +34,15 @@ DEFINITIONS = [
     b'{"address": "db.example.com", "port": 1, "metadata": {"k": "v"}, "zone": "z", "version": "1"}',
     b'{"address": "2001:db8::1", "port": 65535, "tags": null, "later": [{}]}',
     b'{"address": "a", "port": 1, "ports": {"log": {"port": 514, "protocol": "udp"}}}',
+    b'{"address": "a", "port": 1, "checks": {"web": {"kind": "http", "url": "https://a:1/x?y", "status": "200-299"}}}',
+    b'{"address": "a", "port": 1, "checks": {"t": {"kind": "ttl", "ttl_ms": 500}, "g": {"kind": "grpc", "tls": true}}}',
 ]
 _STATES = [b'{"state": "warning", "note": "slow"}', b'{"state": "draining"}']
 _KEYS = [
     b"/services/pay/instances/i-1",
     b"/services/pay/state/i-1",
     b"/services/pay/settings",
-    b"/services/pay/other/x",
+    b"/services/pay/checks/i-1/web",
 ]
 _SETTINGS = [
     b'{"proxies": [%s]}' % b", ".join(DEFINITIONS),
@@ -39,13 +53,19 @@ _SETTINGS = [
 def check_key(content: bytes) -> None:
     """A key and a value: an instance within its bounds, a state that is known, or nothing."""
     key, value = [*unpack(content), b"", b""][:2]
-    parts = split_key(key)
+    parts, check = split_key(key), split_check_key(key)
     assert parts is None or b"/".join((b"/services", *(p.encode() for p in parts if p))) == key
+    assert check is None or f"/services/{check[0]}/checks/{check[1]}/{check[2]}".encode() == key
     assert parse_state(value).status in STATUSES
     instance = parse_instance("pay", "a", KeyValue(key, value, 1, 1, 1, 0), UNKNOWN)
     if instance is not None:
         assert 0 < instance.port < 65536 and len(instance.tags) <= 64
         assert len(instance.packed) in (0, 4, 16)
+        judged = judge(instance, UNKNOWN, {"web": parse_result(KeyValue(key, value, 1, 1, 1, 0))})
+        assert judged.state == UNKNOWN and judged.checks.keys() == instance.check_definitions.keys()
+        for fields in instance.check_definitions.values():
+            with contextlib.suppress(WrongCheck):
+                parse_check(fields, instance.address, instance.port, Limits())
 
 
 def check_settings(content: bytes) -> None:

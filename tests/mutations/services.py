@@ -135,8 +135,8 @@ MUTATIONS = [
     of_services(
         "a-state-counts-as-a-change",
         "catalog/index",
-        "            service.instances[id] = Instance(**fields)\n            service.listed = None",
-        "            service.instances[id] = Instance(**fields)",
+        "judge(old, state, results)\n            service.listed = None",
+        "judge(old, state, results)",
         "index",
     ),
     of_services(

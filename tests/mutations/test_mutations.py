@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutations import elections, entries, members, node, services, storage
+from tests.mutations import checks, elections, entries, members, node, services, storage
 from tests.mutations.mutation import ROOT, Mutation, complain, copy_checkout, run_mutated
 
 MUTATIONS = [
@@ -17,6 +17,7 @@ MUTATIONS = [
     *storage.MUTATIONS,
     *node.MUTATIONS,
     *services.MUTATIONS,
+    *checks.MUTATIONS,
 ]
 
 
