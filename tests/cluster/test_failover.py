@@ -83,6 +83,7 @@ async def test_restarting_all_keeps_every_key_and_revision(cluster: Cluster) -> 
     assert await asyncio.to_thread(cluster.wait_digests_equal) != digest
 
 
+@pytest.mark.full
 async def test_five_nodes_go_on_with_two_killed(tmp_path: Path) -> None:
     cluster = Cluster(tmp_path / "five")
     try:

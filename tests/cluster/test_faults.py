@@ -85,6 +85,7 @@ async def run(cluster: Cluster, seconds: float) -> None:
         assert all(key.encode() in keys for key in writer.acknowledged)
 
 
+@pytest.mark.full
 async def test_a_few_faults(cluster: Cluster) -> None:
     await run(cluster, 10.0)
 

@@ -170,6 +170,7 @@ async def test_the_leader_moves_without_a_failed_write(cluster: Cluster) -> None
     assert tally.acknowledged
 
 
+@pytest.mark.full
 async def test_a_rolling_restart_fails_no_write(cluster: Cluster) -> None:
     """Every node once, the leader of the moment among them; clients retry what was surely not applied."""
     async with steady_writes(cluster.endpoints) as tally:
@@ -215,6 +216,7 @@ async def test_a_member_moves_to_another_address(cluster: Cluster) -> None:
         await asyncio.to_thread(cluster.restart, third)
 
 
+@pytest.mark.full
 async def test_all_that_was_changed_survives_a_restart_of_all(cluster: Cluster) -> None:
     async with aio.connect(cluster.endpoints) as client:
         number = await add_and_join(cluster, client)
@@ -231,6 +233,7 @@ async def test_all_that_was_changed_survives_a_restart_of_all(cluster: Cluster) 
     assert "who belongs to the cluster is known from there" in cluster.log(3)
 
 
+@pytest.mark.full
 async def test_a_node_joins_a_cluster_whose_log_begins_with_a_snapshot(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -42,6 +42,7 @@ async def open_session(endpoint: str) -> int:
         return reply.id
 
 
+@pytest.mark.full
 async def test_a_snapshot_saved_under_writes_becomes_a_new_cluster(
     cluster: Cluster, tmp_path: Path
 ) -> None:

@@ -284,6 +284,7 @@ def test_foreground_ends_when_the_cluster_is_stopped_elsewhere(run: Run, folder:
         assert running.returncode == 0
 
 
+@pytest.mark.full
 def test_a_node_joins_and_goes(run: Run, folder: Path) -> None:
     run("join", code=1)
     run("start", "--detach", "--nodes", "1", "--base-port", str(find_base_port(2)))

@@ -12,6 +12,7 @@ from scripts.localcluster.layout import HOST
 CHUNK_SIZE_BYTES = 64 * 1024
 CHUNKS_HELD_MAX = 64
 """Read and not yet written on; then the sender has to wait, as with any network."""
+ACCEPT_TURNS = 10
 
 
 @dataclass
@@ -55,6 +56,9 @@ class Link:
     async def stop(self) -> None:
         assert self._server is not None
         self._server.close()
+        # A connection that was just accepted needs some turns of the loop until somebody owns it.
+        for _ in range(ACCEPT_TURNS):
+            await asyncio.sleep(0)
         await self.drop()
         await self._server.wait_closed()
 
