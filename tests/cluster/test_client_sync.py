@@ -22,6 +22,7 @@ def client(cluster: Cluster) -> Iterator[Client]:
         yield client
 
 
+@pytest.mark.full
 def test_session_and_watch_outlive_the_node_that_they_are_attached_to(
     cluster: Cluster, client: Client
 ) -> None:

@@ -138,6 +138,7 @@ async def test_whoever_leads_can_be_removed(cluster: Cluster) -> None:
     assert tally.acknowledged
 
 
+@pytest.mark.full
 async def test_a_removed_node_that_was_away_is_told_when_it_comes_back(cluster: Cluster) -> None:
     leader = await asyncio.to_thread(cluster.leader)
     away = leader % 3 + 1

@@ -6,6 +6,8 @@ import asyncio
 import threading
 from collections.abc import Sequence
 
+import pytest
+
 import coordinator_client
 from coordinator_client import Put, aio
 from coordinator_client.calls import Method, Reply, Request
@@ -56,6 +58,7 @@ def note_lost_answers(client: aio.Client) -> list[Failure]:
     return lost
 
 
+@pytest.mark.full
 async def test_each_write_is_applied_once_though_leaders_are_killed(cluster: Cluster) -> None:
     leader = await asyncio.to_thread(cluster.leader)
     async with aio.connect(from_node(cluster, leader), shuffle=False, timeout_s=WAIT_S) as client:

@@ -90,6 +90,7 @@ async def test_a_snapshot_saved_under_writes_becomes_a_new_cluster(
     await asyncio.to_thread(cluster.wait_digests_equal)
 
 
+@pytest.mark.full
 async def test_the_last_survivor_goes_on_and_grows_to_three_again(cluster: Cluster) -> None:
     async with aio.connect(cluster.endpoints) as client:
         for i in range(50):

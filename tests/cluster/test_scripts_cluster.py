@@ -130,6 +130,7 @@ def test_life_of_a_cluster(run: Run, folder: Path) -> None:
     assert None not in pids_in(folder)
 
 
+@pytest.mark.full
 def test_two_clusters_side_by_side(run: Run, folder: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     try:

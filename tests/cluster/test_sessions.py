@@ -150,6 +150,7 @@ async def test_a_client_on_a_killed_node_keeps_its_session_through_another(
         assert await witness.get("/e") is None
 
 
+@pytest.mark.full
 async def test_sessions_outlive_their_leader_and_a_restart_of_all(cluster: Cluster) -> None:
     async with aio.connect(cluster.endpoints) as client, client.session(ttl=6.0) as session:
         await session.put("/e", "here")

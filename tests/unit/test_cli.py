@@ -168,6 +168,7 @@ def test_the_environment_counts(tmp_path: Path) -> None:
     assert refused.returncode == 2 and "not a name" in refused.stderr
 
 
+@pytest.mark.full
 def test_a_folder_is_inspected_forced_and_served_again(tmp_path: Path) -> None:
     folder = tmp_path / "d"
     command = arguments(folder)
