@@ -233,7 +233,11 @@ def instance_json(instance: Instance) -> Json:
         "weight": instance.weight,
         "zone": instance.zone,
         "version": instance.version,
-        "state": {"status": instance.state.status, "note": instance.state.note},
+        "state": {
+            "status": instance.state.status,
+            "note": instance.state.note,
+            "guarded": instance.state.guarded,
+        },
         "checks": {
             name: {"status": check.status, "note": check.note}
             for name, check in sorted(instance.checks.items())

@@ -202,12 +202,17 @@ def instance_row(instance: Instance) -> tuple[object, ...]:
     return (
         instance.id,
         instance.endpoint,
-        instance.state.status,
+        state_word(instance),
         instance.zone,
         instance.version,
         metadata,
         " ".join(f"{name}={check.status}" for name, check in sorted(instance.checks.items())),
     )
+
+
+def state_word(instance: Instance) -> str:
+    """How an instance is doing, and whether its session is over and only the guard keeps it."""
+    return instance.state.status + (",guarded" if instance.state.guarded else "")
 
 
 def follow(client: Client, name: str | None) -> Iterator[Change]:
@@ -245,7 +250,7 @@ def show_change(change: Change) -> None:
         printer.json(output.change_json(change))
         return
     instance = change.instance
-    why = change.cause.value if change.type is ChangeType.REMOVED else instance.state.status
+    why = change.cause.value if change.type is ChangeType.REMOVED else state_word(instance)
     printer.line(
         f"{change.type.value:<8} {instance.service}  {instance.id}  {instance.endpoint}  {why}",
         style=STYLES[change.type],

@@ -13,6 +13,7 @@ from coordinator_client import (
     GrpcCheck,
     HttpCheck,
     Instance,
+    InstanceState,
     KeyValue,
     TcpCheck,
 )
@@ -36,6 +37,14 @@ def test_services_and_instances(coordctl: Coordctl) -> None:
     assert row.split() == ["w-1", "10.0.0.1:80", "passing", "z", "a=1", "b=2"]
     client.answers["instances"] = ()
     assert coordctl.json("services", "web", code=3)["instances"] == []
+
+
+def test_what_the_guard_keeps_is_shown_as_such(coordctl: Coordctl) -> None:
+    kept = replace(WEB, state=InstanceState("critical", "kept", guarded=True))
+    coordctl.client.answers["instances"] = (kept,)
+    assert "critical,guarded" in coordctl.run("services", "web").stdout
+    (shown,) = coordctl.json("services", "web")["instances"]
+    assert shown["state"] == {"status": "critical", "note": "kept", "guarded": True}
 
 
 def test_checks_are_shown_where_there_are_any(coordctl: Coordctl) -> None:
