@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections.abc import Callable
 from functools import partial
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["StreamStream", "StreamUnary", "UnaryStream", "UnaryUnary"]
 
+CANCELED = "Locally cancelled by application!"
+"""How grpcio says it."""
 
 Invoke = Callable[[Any], Any]
 """Makes a call with the multi-callable of a sub-channel."""
@@ -182,9 +185,9 @@ class _StreamResponse(_Calls):
         """Returns an iterator over the responses; see grpc. Waits here if it has to wait for an instance."""
         options = CallOptions(timeout, metadata, credentials, wait_for_ready, compression)
 
-        def begin() -> tuple[Any, Pick | None]:
+        def begin(unwanted: Callable[[], bool] = lambda: False) -> tuple[Any, Pick | None]:
             return self.begin(
-                lambda invocation: invocation(request, **options.arguments()), options
+                lambda invocation: invocation(request, **options.arguments()), options, unwanted
             )
 
         return _UnsentStream(self, options, begin) if self.AGAIN else begin()[0]
@@ -193,16 +196,22 @@ class _StreamResponse(_Calls):
 class _UnsentStream:
     """A stream of responses; until the first one came, it may begin again at another instance.
 
-    All but the iteration is up to the call of grpcio that it stands for.
+    All but the iteration and `cancel` is up to the call of grpcio that it stands for.
     """
 
     def __init__(
-        self, calls: _Calls, options: CallOptions, begin: Callable[[], tuple[Any, Pick | None]]
+        self,
+        calls: _Calls,
+        options: CallOptions,
+        begin: Callable[[Callable[[], bool]], tuple[Any, Pick | None]],
     ) -> None:
         self._calls = calls
         self._options = options
         self._begin = begin
-        self._call, self._pick = begin()
+        self._lock = threading.Lock()
+        """Keeps `cancel` and a call that takes the place of another apart, so that none is left to run."""
+        self._canceled = False
+        self._call, self._pick = begin(self._is_canceled)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._call, name)
@@ -215,14 +224,42 @@ class _UnsentStream:
             try:
                 response = next(self._call)
             except grpc.RpcError as error:
+                # One that `cancel` has ended does not seem unsent.
                 if self._pick is None or not self._calls.is_unsent(
                     error, self._pick, self._options
                 ):
                     raise
-                self._call, self._pick = self._begin()
+                self._begin_again()
             else:
                 self._pick = None
                 return response
+
+    def _is_canceled(self) -> bool:
+        return self._canceled
+
+    def _begin_again(self) -> None:
+        call: Any = FailedCall(grpc.StatusCode.CANCELLED, CANCELED)
+        pick = None
+        if not self._canceled:
+            try:
+                call, pick = self._begin(self._is_canceled)
+            except ValueError as error:
+                # The channel was closed meanwhile, which ends calls under way like this.
+                call = FailedCall(grpc.StatusCode.CANCELLED, str(error))
+        with self._lock:
+            self._call, self._pick = call, pick
+            canceled = self._canceled
+        if canceled:
+            call.cancel()
+
+    def cancel(self) -> Any:
+        """Ends the call, also one that waits to begin again."""
+        with self._lock:
+            self._canceled = True
+            call = self._call
+        canceled = call.cancel()
+        self._calls.wake()
+        return canceled
 
 
 grpc.Call.register(_UnsentStream)

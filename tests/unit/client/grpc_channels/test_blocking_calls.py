@@ -11,6 +11,7 @@ import grpc.aio
 import pytest
 
 from coordinator_client import Ejection
+from coordinator_client.grpc_channels.subchannels import Pick
 from tests.unit.client.grpc_channels.echoes import (
     SAY,
     SERVICE,
@@ -183,3 +184,80 @@ def test_a_call_whose_requests_are_a_stream_fails(
     error = failure_of(lambda: channel.stream_unary(f"/{SERVICE}/Join")(iter([b"x"])))
     assert error.code() is grpc.StatusCode.UNAVAILABLE
     assert news.asked == 0
+
+
+def test_a_stream_that_is_canceled_does_not_begin_again(
+    view: View, servers: list[Echo], open_channel: Open
+) -> None:
+    channel = open_channel(view, First())
+    news = LateNews(channel)
+    wait_ready(channel, 1)
+    wait_until(
+        lambda: all(each.state is grpc.ChannelConnectivity.READY for each in channel._watchers),
+        WAIT_S,
+        lambda: "not connected",
+    )
+    news.hold()
+    servers[0].stop()
+    is_lost = channel.is_lost
+    stream: Any = channel.unary_stream(f"/{SERVICE}/Count")(b"1")
+
+    def cancel_then_ask(pick: Pick, deadline_s: float | None) -> Any:
+        # As another thread may do just now.
+        stream.cancel()
+        return is_lost(pick, deadline_s)
+
+    channel.is_lost = cancel_then_ask
+    assert failure_of(lambda: next(stream)).code() is grpc.StatusCode.CANCELLED
+    assert stream.code() is grpc.StatusCode.CANCELLED
+    assert stream.cancelled()
+    assert servers[1].calls == 0
+
+
+def test_a_stream_that_waits_to_begin_again_can_be_canceled(
+    view: View, servers: list[Echo], open_channel: Open
+) -> None:
+    view.show(view.instances()[0])
+    channel = open_channel(view)
+    news = LateNews(channel)
+    wait_ready(channel, 1)
+    news.hold()
+    servers[0].stop()
+    count = channel.unary_stream(f"/{SERVICE}/Count")
+    stream: Any = count(b"1", wait_for_ready=True, timeout=WAIT_S)
+    asked = threading.Event()
+    refresh = channel._refresh
+
+    def note() -> None:
+        if news.asked:
+            asked.set()
+        refresh()
+
+    channel._refresh = note
+    ended: list[grpc.StatusCode] = []
+    reader = threading.Thread(target=lambda: ended.append(failure_of(lambda: next(stream)).code()))
+    reader.start()
+    assert asked.wait(WAIT_S)
+    stream.cancel()
+    reader.join(2 * WAIT_S)
+    assert ended == [grpc.StatusCode.CANCELLED]
+
+
+def test_a_stream_that_waits_to_begin_again_ends_with_its_channel(
+    view: View, servers: list[Echo], open_channel: Open
+) -> None:
+    channel = open_channel(view, First())
+    news = LateNews(channel)
+    wait_ready(channel, 1)
+    news.hold()
+    servers[0].stop()
+    stream: Any = channel.unary_stream(f"/{SERVICE}/Count")(b"1")
+    is_lost = channel.is_lost
+
+    def ask_then_close(pick: Pick, deadline_s: float | None) -> Any:
+        lost = is_lost(pick, deadline_s)
+        channel.close()
+        return lost
+
+    channel.is_lost = ask_then_close
+    assert failure_of(lambda: next(stream)).code() is grpc.StatusCode.CANCELLED
