@@ -20,6 +20,10 @@ from coordinator_client.failures import CallFailed, Failure, failure_from
 
 STREAM_MESSAGES_MAX = 4
 """Messages of a stream that are held for a slow reader before the sender is made to wait."""
+STREAM_OUTGOING_MAX = 1024
+"""Messages that wait to be sent on a stream; with one more it ends. Those who use one send a few and await the answer,
+so that a node that takes none meanwhile is best left for another.
+"""
 
 
 def now_s() -> float:
@@ -145,12 +149,8 @@ class Channel:
 
     def open_stream(self, method: Method[Request, Reply]) -> Stream[Request, Reply]:
         """Opens a stream both ways; whether it can be opened shows when it is used."""
-        call = self._channel.stream_stream(
-            method.path,
-            request_serializer=method.encode,
-            response_deserializer=method.decode,
-        )()
-        return Stream(self.endpoint, call)
+        # Messages are encoded and decoded here: grpc.aio takes what can't be for an empty message, or for none.
+        return Stream(self.endpoint, method, self._channel.stream_stream(method.path)())
 
     async def close(self) -> None:
         """Ends all calls and streams."""
@@ -161,12 +161,15 @@ class Channel:
 class Stream(Generic[Request, Reply]):
     """A stream both ways. A slow reader makes the sender wait, not memory grow."""
 
-    def __init__(self, endpoint: str, call: Any) -> None:
+    def __init__(self, endpoint: str, method: Method[Request, Reply], call: Any) -> None:
         self.endpoint = endpoint
+        self._method = method
         self._call = call
         self._mailbox: asyncio.Queue[Reply | Failure] = asyncio.Queue(STREAM_MESSAGES_MAX)
         self._ended: Failure | None = None
-        self._outgoing: asyncio.Queue[Request] = asyncio.Queue()
+        self._broken: Failure | None = None
+        """Why this side ended it."""
+        self._outgoing: asyncio.Queue[Request] = asyncio.Queue(STREAM_OUTGOING_MAX)
         loop = asyncio.get_running_loop()
         self._writer = loop.create_task(self._write())
         self._reader = loop.create_task(self._read())
@@ -175,29 +178,44 @@ class Stream(Generic[Request, Reply]):
         end = Failure(grpc.StatusCode.UNAVAILABLE, "the server ended the stream")
         try:
             while (message := await self._call.read()) is not grpc.aio.EOF:
-                await self._mailbox.put(message)
+                await self._mailbox.put(self._method.decode(message))
         except grpc.aio.AioRpcError as error:
             end = _failure(error)
         except asyncio.CancelledError:
             if not self._call.cancelled():
                 raise
             end = _CANCELED
+        except Exception as error:
+            end = Failure(grpc.StatusCode.INTERNAL, f"a message can't be decoded: {error!r}")
+            self._call.cancel()
         self._writer.cancel()
-        await self._mailbox.put(end)
+        await self._mailbox.put(self._broken or end)
 
     async def _write(self) -> None:
         # In a task of its own: a write waits for the connection, however long that takes, and one that waits when the
         # call is canceled is never woken.
-        with contextlib.suppress(
-            grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.InvalidStateError
-        ):
+        try:
             while True:
-                await self._call.write(await self._outgoing.get())
+                await self._call.write(self._method.encode(await self._outgoing.get()))
+        except (grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.InvalidStateError):
+            # The stream has ended, and its reader hears why.
+            pass
+        except Exception as error:
+            self._break(Failure(grpc.StatusCode.INTERNAL, f"a message can't be sent: {error!r}"))
+
+    def _break(self, failure: Failure) -> None:
+        """Ends the stream; `next` raises `failure` after what has come before."""
+        self._broken = self._broken or failure
+        self._call.cancel()
 
     async def send(self, message: Request) -> None:
         """Sends a message, as soon as there is a connection. If the stream has ended, `next` says why."""
-        if not self._writer.done():
+        if self._writer.done() or self._broken is not None:
+            return
+        try:
             self._outgoing.put_nowait(message)
+        except asyncio.QueueFull:
+            self._break(Failure(grpc.StatusCode.UNAVAILABLE, "the node takes no messages"))
 
     async def next(self, timeout_s: float | None = None) -> Reply:
         """Returns the next message; raises TimeoutError, or CallFailed when the stream has ended."""

@@ -3,7 +3,9 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from typing import NoReturn
 
+import grpc
 import pytest
 
 from coordinator_client import _io_async as io
@@ -161,4 +163,58 @@ async def test_what_is_being_sent_ends_with_its_stream() -> None:
         assert stream._writer.done()
         with pytest.raises(CallFailed):
             await stream.next(5)
+        await channel.close()
+
+
+class NotEncoded(calls.Method[watch_pb2.WatchRequest, watch_pb2.WatchResponse]):
+    def encode(self, request: watch_pb2.WatchRequest) -> NoReturn:
+        raise ValueError("not today")
+
+
+class NotDecoded(calls.Method[watch_pb2.WatchRequest, watch_pb2.WatchResponse]):
+    def decode(self, reply: bytes) -> NoReturn:
+        raise ValueError("not today")
+
+
+WATCH = (calls.WATCH.path, calls.WATCH.request, calls.WATCH.reply)
+
+
+async def test_a_message_that_cannot_be_encoded_ends_its_stream() -> None:
+    async with scripted() as server:
+        server.on_stream(calls.WATCH, echo)
+        channel = io.Channel(server.endpoint)
+        stream = channel.open_stream(NotEncoded(*WATCH))
+        await stream.send(create(1))
+        for _ in range(2):
+            with pytest.raises(CallFailed) as raised:
+                await stream.next(5)
+            assert raised.value.failure.code is grpc.StatusCode.INTERNAL
+        await stream.send(create(2))
+        await channel.close()
+
+
+async def test_a_message_that_cannot_be_decoded_ends_its_stream() -> None:
+    async with scripted() as server:
+        server.on_stream(calls.WATCH, echo)
+        channel = io.Channel(server.endpoint)
+        stream = channel.open_stream(NotDecoded(*WATCH))
+        await stream.send(create(1))
+        with pytest.raises(CallFailed) as raised:
+            await stream.next(5)
+        assert raised.value.failure.code is grpc.StatusCode.INTERNAL
+        await asyncio.wait({stream._writer}, timeout=1)
+        assert stream._writer.done()
+        await channel.close()
+
+
+async def test_a_node_that_takes_no_messages_does_not_fill_memory() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        channel = io.Channel(f"127.0.0.1:{listening.getsockname()[1]}")
+        stream = channel.open_stream(calls.WATCH)
+        for revision in range(io.STREAM_OUTGOING_MAX + 1):
+            await stream.send(create(revision))
+        with pytest.raises(CallFailed) as raised:
+            await stream.next(5)
+        assert raised.value.failure.code is grpc.StatusCode.UNAVAILABLE
+        assert "takes no" in raised.value.failure.message
         await channel.close()
