@@ -127,14 +127,10 @@ class Channel:
         """Makes one unary call; raises CallFailed."""
         invoke = self._unary.get(method.path)
         if invoke is None:
-            invoke = self._channel.unary_unary(
-                method.path,
-                request_serializer=method.encode,
-                response_deserializer=method.decode,
-            )
-            self._unary[method.path] = invoke
+            # Messages are encoded and decoded here: grpc.aio takes what can't be for an empty message, or for none.
+            invoke = self._unary[method.path] = self._channel.unary_unary(method.path)
         try:
-            reply: Reply = await invoke(request, timeout=timeout_s)
+            return method.decode(await invoke(method.encode(request), timeout=timeout_s))
         except grpc.aio.AioRpcError as error:
             raise CallFailed(_failure(error)) from error
         except grpc.aio.UsageError as error:
@@ -145,11 +141,13 @@ class Channel:
             if not self._closed or (task is not None and task.cancelling()):
                 raise
             raise CallFailed(_CANCELED) from error
-        return reply
+        except Exception as error:
+            failure = Failure(grpc.StatusCode.INTERNAL, f"a message can't be coded: {error!r}")
+            raise CallFailed(failure) from error
 
     def open_stream(self, method: Method[Request, Reply]) -> Stream[Request, Reply]:
         """Opens a stream both ways; whether it can be opened shows when it is used."""
-        # Messages are encoded and decoded here: grpc.aio takes what can't be for an empty message, or for none.
+        # As above, its messages are encoded and decoded here.
         return Stream(self.endpoint, method, self._channel.stream_stream(method.path)())
 
     async def close(self) -> None:

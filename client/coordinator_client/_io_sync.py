@@ -21,6 +21,10 @@ from coordinator_client.failures import CallFailed, Failure, failure_from
 
 STREAM_MESSAGES_MAX = 4
 """Messages of a stream that are held for a slow reader before the sender is made to wait."""
+STREAM_OUTGOING_MAX = 1024
+"""Messages that wait to be sent on a stream; with one more it ends. Those who use one send a few and await the answer,
+so that a node that takes none meanwhile is best left for another.
+"""
 
 
 def now_s() -> float:
@@ -179,7 +183,12 @@ class Stream(Generic[Request, Reply]):
 
     def send(self, message: Request) -> None:
         """Sends a message. If the stream has ended, `next` says why."""
-        self._outgoing.put(message)
+        if self._outgoing.qsize() < STREAM_OUTGOING_MAX:
+            self._outgoing.put(message)
+            return
+        self._mailbox.end(Failure(grpc.StatusCode.UNAVAILABLE, "the node takes no messages"))
+        if self._call is not None:
+            self._call.cancel()
 
     def next(self, timeout_s: float | None = None) -> Reply:
         """Returns the next message; raises TimeoutError, or CallFailed when the stream has ended."""

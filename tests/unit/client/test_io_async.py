@@ -207,6 +207,22 @@ async def test_a_message_that_cannot_be_decoded_ends_its_stream() -> None:
         await channel.close()
 
 
+@pytest.mark.parametrize("kind", [NotEncoded, NotDecoded])
+async def test_a_call_whose_message_cannot_be_coded_fails(
+    kind: type[NotEncoded] | type[NotDecoded],
+) -> None:
+    async def answer(request: watch_pb2.WatchRequest, context: Context) -> watch_pb2.WatchResponse:
+        return watch_pb2.WatchResponse()
+
+    async with scripted() as server:
+        server.on_call(calls.WATCH, answer)
+        channel = io.Channel(server.endpoint)
+        with pytest.raises(CallFailed) as raised:
+            await channel.call(kind(*WATCH), create(1), 5)
+        assert raised.value.failure.code is grpc.StatusCode.INTERNAL
+        await channel.close()
+
+
 async def test_a_node_that_takes_no_messages_does_not_fill_memory() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         channel = io.Channel(f"127.0.0.1:{listening.getsockname()[1]}")

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import socket
 import threading
 import time
 
+import grpc
 import pytest
 
 from coordinator_client import _io_sync as io
@@ -138,3 +140,19 @@ def test_a_mailbox_makes_its_sender_wait() -> None:
     assert taken == [True] * 7 + [False] * 3
     with pytest.raises(CallFailed):
         mailbox.get(1)
+
+
+def test_a_node_that_takes_no_messages_does_not_fill_memory() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        channel = io.Channel(f"127.0.0.1:{listening.getsockname()[1]}")
+        stream = channel.open_stream(calls.WATCH)
+        # grpcio has taken one or two that it has not sent.
+        for revision in range(io.STREAM_OUTGOING_MAX + 3):
+            stream.send(create(revision))
+        with pytest.raises(CallFailed) as raised:
+            stream.next(5)
+        assert raised.value.failure.code is grpc.StatusCode.UNAVAILABLE
+        assert "takes no" in raised.value.failure.message
+        assert stream._outgoing.qsize() <= io.STREAM_OUTGOING_MAX + 1
+        stream.cancel()
+        channel.close()
