@@ -45,10 +45,11 @@ def grpc_channel(
     """Returns a channel whose calls are balanced over the healthy instances of an open view; any stub works on it.
 
     `policy`, `tag`, `zone`, `ejection`: see `ServiceView.balancer`. `port`: the name of the port to call, of those
-    that instances name; an instance without it gets no calls. `hash_key`: the metadata entry of a call that a
-    ConsistentHash goes by. `drain_s`: how many seconds calls to an instance that has gone, or drains, may still take;
-    None lets them all end. `credentials` (by default none: insecure), `options` and `compression` are those of the
-    connection to each instance. Raises InvalidArgument. Belongs to the running event loop; close it before the view.
+    that instances name; an instance without it, or where it is not TCP, gets no calls. `hash_key`: the metadata entry
+    of a call that a ConsistentHash goes by. `drain_s`: how many seconds calls to an instance that has gone, or drains,
+    may still take; None lets them all end. `credentials` (by default none: insecure), `options` and `compression` are
+    those of the connection to each instance. Raises InvalidArgument. Belongs to the running event loop; close it before
+    the view.
     """
     table = SubchannelTable(
         view.service, policy=policy, tag=tag, zone=zone, ejection=ejection, port=port

@@ -15,6 +15,7 @@ import grpc
 from coordinator_client.balancing import Balancer, Call, Ejection, Policy
 from coordinator_client.errors import NoInstance
 from coordinator_client.instances import Instance
+from coordinator_client.ports import PROTOCOL
 from coordinator_client.views import accepting, usable
 
 __all__ = ["Pick", "Subchannel", "SubchannelTable", "target_of"]
@@ -108,7 +109,8 @@ class SubchannelTable:
     def complaint(self) -> str:
         """Why no call can be made."""
         if not self._active:
-            return f"no instance of {self._service} may get calls"
+            which = "" if self._port is None else f" with a TCP port {self._port}"
+            return f"no instance of {self._service}{which} may get calls"
         targets = ", ".join(subchannel.target for subchannel in self._active.values())
         return f"no instance of {self._service} can be reached at {targets}"
 
@@ -180,10 +182,13 @@ class SubchannelTable:
 
 
 def target_of(instance: Instance, port: str | None) -> str | None:
-    """Returns address:port, with the port of that name if one is given; None if the instance has none."""
+    """Returns address:port, with the port of that name if one is given; None if the instance has none over TCP.
+
+    It does not raise: others may have one, and this one may get one.
+    """
     if port is None:
         return instance.endpoint
     number = instance.ports.get(port)
-    if number is None:
+    if number is None or instance.protocol_of(port).lower() != PROTOCOL:
         return None
     return instance.endpoint.removesuffix(str(instance.port)) + str(number)

@@ -165,6 +165,18 @@ def test_a_named_port() -> None:
     assert target_of(six, "http") is None
 
 
+def test_a_named_port_that_is_not_tcp_gets_no_calls() -> None:
+    ports = {"grpc": 9}
+    udp = instance("a", 1, ports=ports, protocols={"grpc": "udp"})
+    tcp = instance("b", 2, ports=ports, protocols={"grpc": "TCP"})
+    assert target_of(udp, "grpc") is None
+    assert target_of(udp, None) == "127.0.0.1:1"
+    assert [each.target for each in table_of(tcp, port="grpc").subchannels] == ["127.0.0.1:9"]
+    table = table_of(udp, port="grpc")
+    assert not table.subchannels
+    assert table.complaint == "no instance of echo with a TCP port grpc may get calls"
+
+
 def test_tag_and_zone() -> None:
     near = instance("c", 3, tags=("new",), zone="z1")
     assert picked(table_of(A, near, tag="new")) == {"c"}
