@@ -114,7 +114,7 @@ class BalancedChannel(Channel):
 
         Raises AioRpcError with UNAVAILABLE, DEADLINE_EXCEEDED, or CANCELLED if the channel is closed meanwhile.
         """
-        while True:
+        while not self._closed:
             pick = self.obtain_now(key)
             if pick is not None:
                 return pick
@@ -124,8 +124,8 @@ class BalancedChannel(Channel):
             remaining_s = None if deadline_s is None else deadline_s - time.monotonic()
             if not await self._change(remaining_s):
                 raise _failed(grpc.StatusCode.DEADLINE_EXCEEDED, f"{complaint}, and time ran out")
-            if self._closed:
-                raise _failed(grpc.StatusCode.CANCELLED, "Channel closed!")
+        # The program made the call before that.
+        raise _failed(grpc.StatusCode.CANCELLED, "Channel closed!")
 
     def finish(self, pick: Pick, ok: bool | None) -> None:
         """The call is over; see `Call.done` for `ok`."""
@@ -176,6 +176,8 @@ class BalancedChannel(Channel):
     async def _follow(self) -> None:
         with contextlib.suppress(errors.CoordinatorError):
             async for _ in self._changes:
+                if self._closed:
+                    return
                 self._refresh()
 
     async def _watch(self, subchannel: Subchannel) -> None:

@@ -58,8 +58,8 @@ class _Calls:
 
     def _complete(self, invoke: Invoke, options: CallOptions) -> Any:
         """Makes a call to its end."""
+        pick = self._obtain(options)
         while True:
-            pick = self._obtain(options)
             ok: bool | None = None
             try:
                 result = invoke(self._invocation(pick))
@@ -71,6 +71,11 @@ class _Calls:
                     raise
             finally:
                 self._channel.finish(pick, ok)
+            try:
+                pick = self._obtain(options)
+            except ValueError as error:
+                # The channel was closed meanwhile, which ends calls under way like this.
+                raise FailedCall(grpc.StatusCode.CANCELLED, str(error)) from error
 
     def begin(
         self,
@@ -244,7 +249,7 @@ class _UnsentStream:
             try:
                 call, pick = self._begin(self._is_canceled)
             except ValueError as error:
-                # The channel was closed meanwhile, which ends calls under way like this.
+                # As above.
                 call = FailedCall(grpc.StatusCode.CANCELLED, str(error))
         with self._lock:
             self._call, self._pick = call, pick

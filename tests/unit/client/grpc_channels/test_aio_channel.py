@@ -178,6 +178,32 @@ async def test_closing_ends_calls_and_takes_no_more(
             begin()
 
 
+async def test_nothing_is_connected_while_it_closes(
+    aio_view: AioView, aio_servers: list[AioEcho], open_aio_channel: Open
+) -> None:
+    a, b = aio_view.instances()
+    aio_view.show(a)
+    channel = open_aio_channel(aio_view)
+    held = channel.unary_unary(SAY)(b"hold")
+    await asyncio.wait_for(aio_servers[0].holding.acquire(), WAIT_S)
+    closing = asyncio.create_task(channel.close(WAIT_S))
+    aio_view.show(a, b)
+    await asyncio.wait({closing}, timeout=0.1)
+    assert len(channel._table.subchannels) == 1
+    aio_servers[0].go_on.set()
+    assert await held == b"a"
+    await closing
+
+
+async def test_a_call_that_was_just_begun_is_canceled_by_closing(
+    aio_view: AioView, open_aio_channel: Open
+) -> None:
+    channel = open_aio_channel(aio_view)
+    call = channel.unary_unary(SAY)(b"")
+    await channel.close()
+    assert (await aio_failure_of(call)).code() is grpc.StatusCode.CANCELLED
+
+
 async def test_closing_with_grace_lets_calls_end(
     aio_view: AioView, aio_servers: list[AioEcho], open_aio_channel: Open
 ) -> None:

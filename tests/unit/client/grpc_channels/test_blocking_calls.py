@@ -191,7 +191,6 @@ def test_a_stream_that_is_canceled_does_not_begin_again(
 ) -> None:
     channel = open_channel(view, First())
     news = LateNews(channel)
-    wait_ready(channel, 1)
     wait_until(
         lambda: all(each.state is grpc.ChannelConnectivity.READY for each in channel._watchers),
         WAIT_S,
@@ -243,15 +242,23 @@ def test_a_stream_that_waits_to_begin_again_can_be_canceled(
     assert ended == [grpc.StatusCode.CANCELLED]
 
 
-def test_a_stream_that_waits_to_begin_again_ends_with_its_channel(
-    view: View, servers: list[Echo], open_channel: Open
+@pytest.mark.parametrize("kind", ["unary", "stream"])
+def test_a_call_that_is_to_begin_again_ends_with_its_channel(
+    view: View, servers: list[Echo], open_channel: Open, kind: str
 ) -> None:
     channel = open_channel(view, First())
     news = LateNews(channel)
-    wait_ready(channel, 1)
+    wait_until(
+        lambda: all(each.state is grpc.ChannelConnectivity.READY for each in channel._watchers),
+        WAIT_S,
+        lambda: "not connected",
+    )
+    calls: dict[str, Callable[[], object]] = {
+        "unary": lambda: channel.unary_unary(SAY)(b""),
+        "stream": lambda: list(channel.unary_stream(f"/{SERVICE}/Count")(b"1")),
+    }
     news.hold()
     servers[0].stop()
-    stream: Any = channel.unary_stream(f"/{SERVICE}/Count")(b"1")
     is_lost = channel.is_lost
 
     def ask_then_close(pick: Pick, deadline_s: float | None) -> Any:
@@ -260,4 +267,4 @@ def test_a_stream_that_waits_to_begin_again_ends_with_its_channel(
         return lost
 
     channel.is_lost = ask_then_close
-    assert failure_of(lambda: next(stream)).code() is grpc.StatusCode.CANCELLED
+    assert failure_of(calls[kind]).code() is grpc.StatusCode.CANCELLED
