@@ -30,6 +30,10 @@ LOOK_S = 0.25
 """grpcio's thread that watches a channel looks five times a second whether it is still wanted, and fails with a
 traceback if the channel is closed before it has. So this is how long a channel stays open after it was let go.
 """
+IDLE_S = 1.0
+"""How long one without calls stays open after it was let go. Nobody waits for that, so it leaves that thread more time
+for its look, which comes late on a machine that is busy.
+"""
 NOTICE_S = 0.5
 """How long after a call failed the loss of its connection is waited for, which is noticed in another thread."""
 JOIN_S = 5.0
@@ -149,7 +153,7 @@ class BalancedChannel(Channel):
         """The call is over; see `Call.done` for `ok`."""
         with self._changed:
             if self._table.finish(pick, ok) and pick.subchannel in self._retired:
-                self._close_after(pick.subchannel, LOOK_S)
+                self._close_after(pick.subchannel, IDLE_S)
 
     def is_lost(self, pick: Pick, deadline_s: float | None) -> bool:
         """Whether the connection that a failed call was given to is gone; this may be noticed a moment later."""
@@ -169,7 +173,7 @@ class BalancedChannel(Channel):
             self._retired[subchannel] = None
             subchannel.channel.unsubscribe(self._watchers.pop(subchannel))
             if not subchannel.outstanding:
-                self._close_after(subchannel, LOOK_S)
+                self._close_after(subchannel, IDLE_S)
             elif self._drain_s is not None:
                 self._close_after(subchannel, max(self._drain_s, LOOK_S))
         if added or retired:
