@@ -309,7 +309,7 @@ def test_register_without_a_command(shell: Shell, client: Client) -> None:
         assert listed["service"] == "plain"
         (instance,) = listed["instances"]
         assert instance == shown
-        assert instance["state"] == {"status": "passing", "note": ""}
+        assert instance["state"] == {"status": "passing", "note": "", "guarded": False}
         assert "p-1  10.0.0.1:80  passing" in shell.text("services", "plain")
         counted = {s["name"]: s for s in shell.json("services")["services"]}
         assert counted["plain"] == {"name": "plain", "instances": 1, "passing": 1}
