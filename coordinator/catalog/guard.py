@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import secrets
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -84,6 +84,8 @@ class _Service:
     guarded: bool = False
     kept: int = 0
     """Instances that are there, and kept."""
+    ending: int = 0
+    """Instances that are there, although the end of their sessions is under way."""
     counted_at: float = float("-inf")
     window_ms: int = 0
 
@@ -105,6 +107,23 @@ class _Service:
         return min(len(losses), peak - (present - len(ids))), peak
 
 
+@dataclass(frozen=True)
+class _Judgement:
+    """What was decided about sessions that were due at the same time."""
+
+    guarded: set[str] = field(default_factory=set)
+    """Services."""
+
+
+@dataclass(frozen=True)
+class _Ending:
+    """A session that is about to end."""
+
+    registered: tuple[tuple[str, str], ...]
+    """Service and id of what it registered."""
+    judgement: _Judgement
+
+
 class Guard:
     """Implements `node.expiry.ExpiryPolicy`. What it remembers is this node's own, and only of use while it leads."""
 
@@ -117,42 +136,63 @@ class Guard:
         )
         self._draw = draw or (lambda: secrets.randbits(63) | 1)
         self._services: dict[str, _Service] = {}
+        self._ending: dict[int, _Ending] = {}
+        """By session."""
+        self._forgot_at = float("-inf")
 
     def judge(self, state: StateMachine, ids: Sequence[int], now_s: float) -> None:
         """Decides for each service that these sessions registered whether it is guarded now."""
         self._forget(now_s)
+        judgement = _Judgement()
         going: dict[str, list[str]] = {}
-        for service, id, _ in _registrations(state, ids):
-            going.setdefault(service, []).append(id)
+        for session_id in ids:
+            self.settled(state, session_id)
+            registered = tuple(_registered(state, session_id))
+            if registered:
+                self._ending[session_id] = _Ending(registered, judgement)
+            for service, id in registered:
+                going.setdefault(service, []).append(id)
         for service, instances in going.items():
-            self._judge(state, service, instances, now_s)
+            if self._judge(state, service, instances, now_s):
+                judgement.guarded.add(service)
+
+    def settled(self, state: StateMachine, id: int) -> None:
+        """The session has ended, or it does not end now."""
+        ending = self._ending.pop(id, None)
+        for name, instance in ending.registered if ending is not None else ():
+            service = self._services[name]
+            service.ending -= 1
+            service.kept += _is_kept(state, name, instance)
 
     def _forget(self, now_s: float) -> None:
         """Drops what is known of services that lost nothing for a while."""
+        if now_s - self._forgot_at < RECOUNT_S:
+            return
+        self._forgot_at = now_s
         old = [
             name
             for name, service in self._services.items()
-            if service.peaks[-1][0] < now_s - 2 * service.window_ms / 1000
+            if not service.ending and service.peaks[-1][0] < now_s - 2 * service.window_ms / 1000
         ]
         for name in old:
             del self._services[name]
 
-    def _judge(self, state: StateMachine, name: str, ids: list[str], now_s: float) -> None:
+    def _judge(self, state: StateMachine, name: str, ids: list[str], now_s: float) -> bool:
+        """Returns whether a service that loses these instances now, too, is guarded."""
         rule = read_rule(_get(state, f"{name}/{SETTINGS}"), self._rule)
         service = self._services.setdefault(name, _Service())
         service.window_ms = rule.window_ms
         if now_s - service.counted_at > RECOUNT_S:
-            service.kept = _count_kept(state, name, service.losses)
+            service.kept = sum(_is_kept(state, name, id) for id in service.losses)
             service.counted_at = now_s
-        present = max(_count(state, name) - service.kept, len(ids))
+        present = max(_count(state, name) - service.kept - service.ending, len(ids))
         lost, peak = service.lose(ids, present, now_s)
         guarded = (
             rule.window_ms > 0
             and peak >= rule.instances_min
             and lost * 100 > rule.share_percent * peak
         )
-        if guarded:
-            service.kept += len(ids)
+        service.ending += len(ids)
         if guarded and not service.guarded:
             log.warning(
                 "a service loses most of its instances; they are kept for a while",
@@ -162,22 +202,24 @@ class Guard:
                 window_ms=rule.window_ms,
             )
         service.guarded = guarded
+        return guarded
 
     def keep(self, state: StateMachine, ids: Sequence[int], cause: Cause) -> Inheritance:
         """Returns the registrations of guarded services."""
         heirs: dict[str, Heir] = {}
         kept: list[Keep] = []
         size = 0
-        for name, id, definition in _registrations(state, ids):
-            service = self._services.get(name)
-            if service is None or not service.guarded:
+        for session_id, name, id in self._guarded(ids):
+            definition = _get(state, f"{name}/{DEFINITIONS}/{id}")
+            if definition is None or definition.session != session_id:
                 continue
             if size > KEPT_SIZE_BYTES_MAX:
                 break
             heir = heirs.get(name)
             if heir is None:
                 metadata = ((f"{SYSTEM_PREFIX}guard", name),)
-                heir = heirs[name] = Heir(self._draw(), service.window_ms, metadata)
+                window_ms = self._services[name].window_ms
+                heir = heirs[name] = Heir(self._draw(), window_ms, metadata)
             mark = f"{name}/{STATES}/{id}"
             before = _get(state, mark)
             value, revision = mark_value(before, cause), before.mod_revision if before else 0
@@ -185,6 +227,16 @@ class Guard:
             kept.append(Keep(definition.session, definition.key, heir.id, key, value, revision))
             size += 2 * len(key) + len(value) + KEEP_OVERHEAD_BYTES
         return Inheritance(tuple(heirs.values()), tuple(kept))
+
+    def _guarded(self, ids: Sequence[int]) -> Iterator[tuple[int, str, str]]:
+        """Yields (session, service, id) of the registrations that are to be kept, if they are still there."""
+        for session_id in ids:
+            ending = self._ending.get(session_id)
+            if ending is None:
+                continue
+            for name, id in ending.registered:
+                if name in ending.judgement.guarded:
+                    yield session_id, name, id
 
 
 def mark_value(before: KeyValue | None, cause: Cause) -> bytes:
@@ -220,18 +272,15 @@ def read_rule(settings: KeyValue | None, default: Rule) -> Rule:
     )
 
 
-def _registrations(state: StateMachine, ids: Sequence[int]) -> Iterator[tuple[str, str, KeyValue]]:
-    """Yields (service, id, definition) of what sessions registered. Those of the cluster's own did so once already."""
-    for session_id in ids:
-        session = state.session(session_id)
-        if session is None or is_system(session):
-            continue
-        for key in state.session_keys(session_id):
-            parts = split_key(key)
-            if parts is not None and parts[1] == DEFINITIONS:
-                definition = _get(state, key[len(ROOT) :].decode())
-                if definition is not None:
-                    yield parts[0], parts[2], definition
+def _registered(state: StateMachine, session_id: int) -> Iterator[tuple[str, str]]:
+    """Yields service and id of what a session registered. One of the cluster's own did so once already."""
+    session = state.session(session_id)
+    if session is None or is_system(session):
+        return
+    for key in state.session_keys(session_id):
+        parts = split_key(key)
+        if parts is not None and parts[1] == DEFINITIONS:
+            yield parts[0], parts[2]
 
 
 def _get(state: StateMachine, name: str) -> KeyValue | None:
@@ -247,11 +296,8 @@ def _count(state: StateMachine, service: str) -> int:
     return found.count if isinstance(found, RangeResult) else 0
 
 
-def _count_kept(state: StateMachine, service: str, ids: Iterable[str]) -> int:
-    """Returns how many of these instances are there under a session of the cluster's own."""
-    count = 0
-    for id in ids:
-        definition = _get(state, f"{service}/{DEFINITIONS}/{id}")
-        session = None if definition is None else state.session(definition.session)
-        count += session is not None and is_system(session)
-    return count
+def _is_kept(state: StateMachine, service: str, id: str) -> bool:
+    """Whether an instance is there under a session of the cluster's own."""
+    definition = _get(state, f"{service}/{DEFINITIONS}/{id}")
+    session = None if definition is None else state.session(definition.session)
+    return session is not None and is_system(session)

@@ -34,7 +34,11 @@ class ExpiryPolicy(Protocol):
         ...
 
     def keep(self, state: StateMachine, ids: Sequence[int], cause: Cause) -> Inheritance:
-        """Returns what is to be kept of some of them. May be asked again when an attempt to end them failed."""
+        """Returns what is to be kept of some of them. Asked again if it is not known what an attempt came to."""
+        ...
+
+    def settled(self, state: StateMachine, id: int) -> None:
+        """A session that was judged is not about to end any more: it has ended, or does not end now."""
         ...
 
 
@@ -45,6 +49,8 @@ class KeepNothing:
 
     def keep(self, state: StateMachine, ids: Sequence[int], cause: Cause) -> Inheritance:
         return Inheritance()
+
+    def settled(self, state: StateMachine, id: int) -> None: ...
 
 
 def is_system(session: Session) -> bool:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from coordinator.config import Timing
@@ -55,6 +56,8 @@ class SessionExpirer:
         # The entry of the heap that counts; others of the same session are left-overs.
         self._queued: dict[int, float] = {}
         self._ending: dict[int, asyncio.Future[None]] = {}
+        # Of those: what is still to be proposed.
+        self._portions_due: deque[tuple[list[int], Cause]] = deque()
         # The number of the stream over which each session was kept alive last, and those whose stream broke.
         self._attachments: dict[int, int] = {}
         self._attachment_count = 0
@@ -92,10 +95,9 @@ class SessionExpirer:
         self._queued.clear()
         self._attachments.clear()
         self._lost.clear()
-        ending, self._ending = self._ending, {}
-        for future in ending.values():
-            if not future.done():
-                future.set_result(None)
+        self._portions_due.clear()
+        for session_id in list(self._ending):
+            self._settle(session_id)
 
     def _start(self, session: Session, now: float) -> None:
         self._deadlines[session.id] = now + session.ttl_ms / 1000
@@ -123,7 +125,10 @@ class SessionExpirer:
 
     def _settle(self, session_id: int) -> None:
         future = self._ending.pop(session_id, None)
-        if future is not None and not future.done():
+        if future is None:
+            return
+        self._policy.settled(self._state, session_id)
+        if not future.done():
             future.set_result(None)
 
     def check(self) -> None:
@@ -148,8 +153,17 @@ class SessionExpirer:
         silent = [i for i in due if i not in self._lost]
         lost = [i for i in due if i in self._lost]
         for ids, cause in ((silent, Cause.SESSION_EXPIRED), (lost, Cause.CONNECTION_LOST)):
-            for some in self._portions(ids):
-                self._end(some, cause)
+            for session_id in ids:
+                self._ending.setdefault(session_id, self._loop.create_future())
+            self._portions_due.extend((some, cause) for some in self._portions(ids))
+        self._end_next()
+
+    def _end_next(self) -> None:
+        """Ends one portion; the next one comes after others had their turn."""
+        if self._portions_due:
+            self._end(*self._portions_due.popleft())
+        if self._portions_due:
+            self._loop.call_soon(self._end_next)
 
     def _portions(self, ids: Iterable[int]) -> Iterator[list[int]]:
         """Yields the sessions in portions that one command may end."""
@@ -166,8 +180,10 @@ class SessionExpirer:
             yield portion
 
     def _end(self, ids: Sequence[int], cause: Cause) -> None:
-        for session_id in ids:
-            self._ending.setdefault(session_id, self._loop.create_future())
+        # Not those that ended meanwhile: by now another session may have taken the id.
+        ids = [session_id for session_id in ids if session_id in self._ending]
+        if not ids:
+            return
         term = self._term
         inheritance = self._policy.keep(self._state, ids, cause)
         command = SessionExpire(term, tuple(ids), cause, inheritance.heirs, inheritance.kept)

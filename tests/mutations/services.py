@@ -93,8 +93,22 @@ MUTATIONS = [
     of_services(
         "nothing-is-kept-twice",
         "catalog/guard",
-        "if session is None or is_system(session):\n            continue",
-        "if session is None:\n            continue",
+        "if session is None or is_system(session):\n        return\n",
+        "if session is None:\n        return\n",
+        "guard",
+    ),
+    of_services(
+        "ends-under-way-count-as-lost",
+        "catalog/guard",
+        "service.ending += len(ids)",
+        "pass",
+        "guard",
+    ),
+    of_services(
+        "an-end-of-unknown-outcome-keeps-what-was-decided",
+        "catalog/guard",
+        "if name in ending.judgement.guarded:",
+        "if self._services[name].guarded:",
         "guard",
     ),
     of_services(

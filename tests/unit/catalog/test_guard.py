@@ -67,10 +67,22 @@ class Cluster:
 
     def expire(self, *sessions: int, cause: Cause = Cause.SESSION_EXPIRED) -> Inheritance:
         """What a leader does with sessions whose time is up."""
-        self.guard.judge(self.state, sessions, self.now)
-        inheritance = self.guard.keep(self.state, sessions, cause)
-        self.apply(SessionExpire(1, sessions, cause, inheritance.heirs, inheritance.kept))
+        inheritance = self.decide(*sessions, cause=cause)
+        self.carry_out(inheritance, *sessions, cause=cause)
         return inheritance
+
+    def decide(self, *sessions: int, cause: Cause = Cause.SESSION_EXPIRED) -> Inheritance:
+        """Likewise, up to the command, which may take its time to be applied."""
+        self.guard.judge(self.state, sessions, self.now)
+        return self.guard.keep(self.state, sessions, cause)
+
+    def carry_out(
+        self, inheritance: Inheritance, *sessions: int, cause: Cause = Cause.SESSION_EXPIRED
+    ) -> None:
+        """The command is applied."""
+        self.apply(SessionExpire(1, sessions, cause, inheritance.heirs, inheritance.kept))
+        for session in sessions:
+            self.guard.settled(self.state, session)
 
     def value(self, key: str) -> KeyValue | None:
         found = self.state.range(Range(Selector(f"/services/{key}".encode())))
@@ -257,6 +269,42 @@ def test_an_attempt_that_failed_is_made_again_and_counts_once() -> None:
         cluster.now += 0.05
     cluster.expire(*sessions[:3])
     assert cluster.there() == set(names(3, 8))
+
+
+def test_ends_that_are_under_way_count_however_long_they_take() -> None:
+    cluster = Cluster()
+    sessions = cluster.register(*names(0, 10))
+    first = cluster.decide(*sessions[:6])
+    cluster.now += 3  # a slow disk: nothing is applied yet
+    second = cluster.decide(*sessions[6:])
+    cluster.carry_out(first, *sessions[:6])
+    cluster.carry_out(second, *sessions[6:])
+    assert cluster.there() == {f"{name}*" for name in names(0, 10)}
+    # Below the share by themselves, and beyond it together.
+    cluster = Cluster()
+    sessions = cluster.register(*names(0, 10))
+    assert cluster.decide(*sessions[:4]) == Inheritance()
+    assert len(cluster.decide(*sessions[4:8]).kept) == 4
+
+
+def test_an_end_of_unknown_outcome_keeps_what_was_decided_for_it() -> None:
+    cluster = Cluster(window_ms=10_000)
+    sessions = cluster.register(*names(0, 10))
+    cluster.decide(*sessions[:6])
+    cluster.now += 11  # by now the service is not guarded any more
+    assert cluster.expire(sessions[6]) == Inheritance()
+    again = cluster.guard.keep(cluster.state, sessions[:6], Cause.SESSION_EXPIRED)
+    cluster.carry_out(again, *sessions[:6])
+    assert cluster.there() == {*(f"{name}*" for name in names(0, 6)), *names(7, 10)}
+
+
+def test_an_end_that_came_to_nothing_is_under_way_no_more() -> None:
+    cluster = Cluster()
+    sessions = cluster.register(*names(0, 10))
+    cluster.decide(*sessions[:4])
+    for session in sessions[:4]:
+        cluster.guard.settled(cluster.state, session)  # spared, and heard of again
+    assert cluster.decide(*sessions[4:8]) == Inheritance()
 
 
 def test_a_service_may_have_a_rule_of_its_own() -> None:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 
 from coordinator.node.expiry import Inheritance, KeepNothing, is_system
-from coordinator.node.sessions import EXPIRE_KEYS_MAX
+from coordinator.node.sessions import EXPIRE_IDS_MAX, EXPIRE_KEYS_MAX
 from coordinator.state.commands import Heir, Keep, Put, Range, Selector, SessionOpen, Write
 from coordinator.state.machine import StateMachine
 from coordinator.state.model import Cause, KeyValue, Session
@@ -25,6 +25,7 @@ class KeepOne:
     def __init__(self) -> None:
         self.judged: list[list[int]] = []
         self.asked: list[tuple[list[int], Cause]] = []
+        self.settled_ids: list[int] = []
 
     def judge(self, state: StateMachine, ids: Sequence[int], now_s: float) -> None:
         self.judged.append(list(ids))
@@ -33,6 +34,9 @@ class KeepOne:
         self.asked.append((list(ids), cause))
         keeps = tuple(Keep(id, b"/a", HEIR.id, b"/mark", b"kept", 0) for id in ids)
         return Inheritance((HEIR,), keeps)
+
+    def settled(self, state: StateMachine, id: int) -> None:
+        self.settled_ids.append(id)
 
 
 @pytest.fixture
@@ -71,6 +75,7 @@ async def test_a_leader_asks_before_it_ends_sessions(bus: Bus) -> None:
     assert kept is not None and kept.session == HEIR.id
     assert mark is not None and mark.value == b"kept"
     assert get(bus, b"/b") is None
+    assert sorted(policy.settled_ids) == [7, 8]
     # Nobody keeps what took it over alive, and it ends by the same rule.
     renewals = await bus.nodes[2].keep_alive([HEIR.id], soon())
     assert [renewal.ttl_ms for renewal in renewals] == [0]
@@ -104,10 +109,41 @@ async def test_a_command_ends_sessions_of_so_many_keys(bus: Bus) -> None:
     assert not any({7, 8} <= set(ids) for ids, _ in policy.asked)
 
 
+async def test_many_ends_leave_others_their_turns(bus: Bus) -> None:
+    turns = 0
+    seen: list[int] = []
+
+    def turn() -> None:
+        nonlocal turns
+        turns += 1
+
+    class KeepSlowly(KeepNothing):
+        def keep(self, state: StateMachine, ids: Sequence[int], cause: Cause) -> Inheritance:
+            seen.append(turns)
+            asyncio.get_running_loop().call_soon(turn)
+            return Inheritance()
+
+    bus.nodes[0]._expirer._policy = KeepSlowly()
+    count = 3 * EXPIRE_IDS_MAX
+    bus.held = True
+    opening = [
+        asyncio.create_task(bus.nodes[1].propose(SessionOpen(id, TTL_MS), soon()))
+        for id in range(1, count + 1)
+    ]
+    await asyncio.sleep(0)
+    bus.held = False
+    bus.commit()
+    await asyncio.gather(*opening)
+    for id in range(1, count + 1):
+        await ended(bus, id)
+    assert len(seen) >= 3 and len(set(seen)) == len(seen)
+
+
 def test_a_policy_that_keeps_nothing() -> None:
     policy, state = KeepNothing(), StateMachine()
     policy.judge(state, [1], 0.0)
     assert policy.keep(state, [1], Cause.SESSION_EXPIRED) == Inheritance()
+    policy.settled(state, 1)
 
 
 def test_sessions_of_the_clusters_own_are_told_by_their_metadata() -> None:
