@@ -19,9 +19,8 @@ import structlog
 from coordinator.checks.slots import (
     ROOT,
     ROOT_END,
+    SLOTS,
     node_key,
-    read_node,
-    read_slot,
     share_of,
     slot_key,
 )
@@ -182,23 +181,23 @@ class Holdings:
                 stream.close()
 
     def _takes_part(self) -> bool:
-        found = self._node.state.range(Range(Selector(node_key(self._node.member.name))))
-        kvs = found.kvs if isinstance(found, RangeResult) else ()
-        return any(kv.session == self._session for kv in kvs)
+        kv = self._get(node_key(self._node.member.name))
+        return kv is not None and kv.session == self._session
+
+    def _get(self, key: bytes) -> KeyValue | None:
+        found = self._node.state.range(Range(Selector(key)))
+        return found.kvs[0] if isinstance(found, RangeResult) and found.kvs else None
 
     def _reconcile(self) -> None:
         """Compares what this node holds with what it should hold, as far as it has applied the log."""
         if not self._session:
             return
-        names: set[str] = set()
-        owners: dict[int, KeyValue] = {}
-        found = self._node.state.range(Range(Selector(ROOT, ROOT_END)))
-        for kv in found.kvs if isinstance(found, RangeResult) else ():
-            slot, name = read_slot(kv.key), read_node(kv.key)
-            if slot is not None:
-                owners[slot] = kv
-            elif name is not None and kv.session:
-                names.add(name)
+        # Anybody may write below the prefix: only keys that count are read, however many there are.
+        members = [member.peer.name for member in self._node.members()]
+        takes_part = {name: self._get(node_key(name)) for name in members}
+        names = {name for name, kv in takes_part.items() if kv is not None and kv.session}
+        slots = {slot: self._get(slot_key(slot)) for slot in range(SLOTS)}
+        owners = {slot: kv for slot, kv in slots.items() if kv is not None}
         if names != self._share[0]:
             self._share = frozenset(names), share_of(self._node.member.name, names)
         share = self._share[1]

@@ -38,13 +38,6 @@ def read_slot(key: bytes) -> int | None:
     return int(digits) if int(digits) < SLOTS else None
 
 
-def read_node(key: bytes) -> str | None:
-    """Returns the name of the node that takes part by a key; None for any other key."""
-    if not key.startswith(_NODES) or not key.isascii():
-        return None
-    return key.removeprefix(_NODES).decode("ascii")
-
-
 def share_of(name: str, names: Collection[str]) -> frozenset[int]:
     """Returns the slots that a node should hold while just these take part.
 

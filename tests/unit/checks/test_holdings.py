@@ -11,8 +11,17 @@ import pytest
 from coordinator.checks import holdings
 from coordinator.checks.holdings import Holdings
 from coordinator.checks.slots import ROOT, ROOT_END, SLOTS, node_key, share_of, slot_key
-from coordinator.state.commands import DeleteRange, Put, Range, Selector, SessionClose, Txn, Write
-from coordinator.state.results import RangeResult
+from coordinator.state.commands import (
+    DeleteRange,
+    Put,
+    Range,
+    Selector,
+    SessionClose,
+    SessionOpen,
+    Txn,
+    Write,
+)
+from coordinator.state.results import Failure, RangeResult
 from tests.bus import Bus
 
 TTL_MS = 300
@@ -110,6 +119,39 @@ async def test_keys_that_somebody_deletes_or_takes_are_had_again() -> None:
         await wait(lambda: shares(a) and node_key("a") in keys(bus))
         await write(bus, Put(slot_key(5), b"nonsense"), Put(ROOT + b"slots/junk", b"\xff"))
         await wait(lambda: keys(bus)[slot_key(5)] == b"a" and shares(a))
+
+
+async def test_only_members_take_part() -> None:
+    async with Bus() as bus, holding(bus, 0) as a:
+        await wait(lambda: shares(a))
+        await bus.nodes[0].propose(SessionOpen(9, 60_000), asyncio.get_running_loop().time() + 5)
+        await write(bus, Put(node_key("stranger"), b"", session=9))
+        await bus.settle()
+        # Whatever that makes the node do, it does in reply to this.
+        await write(bus, DeleteRange(Selector(slot_key(7))))
+        await wait(lambda: slot_key(7) in keys(bus))
+        assert shares(a)
+
+
+async def test_keys_that_say_nothing_cost_nothing() -> None:
+    async with Bus() as bus, holding(bus, 0) as a:
+        await wait(lambda: shares(a))
+        for n in range(100):
+            puts = (Put(ROOT + b"slots/001/%d/%d" % (n, m), b"") for m in range(100))
+            await write(bus, *puts)
+        read = 0
+        state = bus.nodes[0].state
+        real = state.range
+
+        def count(query: Range, size_bytes_max: int | None = None) -> RangeResult | Failure:
+            nonlocal read
+            result = real(query, size_bytes_max)
+            read += len(result.kvs) if isinstance(result, RangeResult) else 0
+            return result
+
+        state.range = count  # type: ignore[method-assign]  # to see what is read
+        a._reconcile()
+        assert read <= SLOTS + 3
 
 
 async def test_a_node_that_starts_again_has_at_once_what_its_earlier_life_held() -> None:
