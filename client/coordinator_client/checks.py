@@ -214,11 +214,9 @@ def _seconds(value: float, name: str, most: float, least: float = 0.001) -> None
 def _url(url: str) -> None:
     fine = isinstance(url, str) and 0 < len(url) <= URL_SIZE_MAX and URL.fullmatch(url) is not None
     try:
-        parts = urlsplit(url) if fine else None
-        fine = parts is not None and (
-            not parts.netloc
-            or (HOST.fullmatch(parts.hostname or "") is not None and parts.port != 0)
-        )
+        if fine and not url.startswith("/"):
+            parts = urlsplit(url)
+            fine = HOST.fullmatch(parts.hostname or "") is not None and parts.port != 0
     except ValueError:
         fine = False
     if not fine:

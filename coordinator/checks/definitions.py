@@ -128,22 +128,14 @@ def _http(fields: Mapping[str, Any], address: str, port: int) -> Target:
     url = _text(fields, "url", "/", URL_SIZE_MAX)
     if not url or not _URL.fullmatch(url):
         raise WrongCheck("url is neither http://…, https://… nor a path")
-    tls, host = url.startswith("https:"), address
-    try:
-        parts = urlsplit(url)
-        if parts.netloc:
-            port = (443 if tls else 80) if parts.port is None else parts.port
-            host = parts.hostname or ""
-    except ValueError:
-        raise WrongCheck("url has no host and port that make sense") from None
-    if not _HOST.fullmatch(host) or not port:
-        raise WrongCheck("url has no host and port that make sense")
+    tls, host, path = url.startswith("https:"), address, url
+    if not url.startswith("/"):
+        host, port, path = _split_url(url, 443 if tls else 80)
     status = _text(fields, "status", "200-299", TEXT_SIZE_MAX)
     if not _STATUS.fullmatch(status):
         raise WrongCheck("status is not of the form 200-299,404")
     if any(part[4:] and part[4:] < part[:3] for part in status.split(",")):
         raise WrongCheck("status has a range whose end is before its beginning")
-    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return HttpTarget(
         host=host,
         port=port,
@@ -155,6 +147,18 @@ def _http(fields: Mapping[str, Any], address: str, port: int) -> Target:
         body_contains=_text(fields, "body_contains", "", TEXT_SIZE_MAX),
         tls_verify=_flag(fields, "tls_verify", True),
     )
+
+
+def _split_url(url: str, port: int) -> tuple[str, int, str]:
+    """Returns host, port and path of an absolute address; `port` is what goes without saying."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", port if parts.port is None else parts.port
+    except ValueError:
+        raise WrongCheck("url has no host and port that make sense") from None
+    if not _HOST.fullmatch(host) or not port:
+        raise WrongCheck("url has no host and port that make sense")
+    return host, port, (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
 
 
 def _tcp(fields: Mapping[str, Any], address: str, port: int) -> Target:

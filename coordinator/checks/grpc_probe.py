@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 
 import grpc
@@ -10,7 +11,7 @@ import grpc.aio
 from grpc_health.v1 import health_pb2
 
 from coordinator.checks.definitions import GrpcTarget
-from coordinator.checks.targets import Address
+from coordinator.checks.targets import EXHAUSTED, Address
 
 METHOD = "/grpc.health.v1.Health/Check"
 ANSWER_BYTES_MAX = 64 * 1024
@@ -52,6 +53,10 @@ async def probe_grpc(target: GrpcTarget, address: Address, timeout_s: float) -> 
         answer = await ask(health_pb2.HealthCheckRequest(service=target.service))
     except grpc.aio.AioRpcError as error:
         if error.code() is grpc.StatusCode.UNAVAILABLE:
+            # Of what went wrong gRPC tells the text alone.
+            for number in EXHAUSTED:
+                if f"socket: {os.strerror(number)}" in (error.details() or ""):
+                    raise OSError(number, os.strerror(number)) from error
             # What comes before the address says what was being tried.
             raise ConnectionError((error.details() or "").rpartition(f"{address}: ")[2]) from error
         return ABSENT.get(error.code(), f"{error.code().name}: {error.details()}")
@@ -60,4 +65,7 @@ async def probe_grpc(target: GrpcTarget, address: Address, timeout_s: float) -> 
         await asyncio.shield(closing)
     if answer.status == health_pb2.HealthCheckResponse.SERVING:
         return None
-    return f"it says {health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)}"
+    names = health_pb2.HealthCheckResponse.ServingStatus
+    # A server may say a number that has no name.
+    known = answer.status in names.values()
+    return f"it says {names.Name(answer.status) if known else answer.status}"

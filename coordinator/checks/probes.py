@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
 import socket
 
@@ -12,12 +11,9 @@ import structlog
 from coordinator.checks.definitions import Check, GrpcTarget, HttpTarget, TcpTarget
 from coordinator.checks.grpc_probe import probe_grpc
 from coordinator.checks.http_probe import HttpProbe
-from coordinator.checks.targets import Address, Targets, Unreachable
+from coordinator.checks.targets import EXHAUSTED, Address, Targets, Unreachable
 
 NOTE_SIZE_MAX = 512
-
-EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
-"""What this machine lacks says nothing about the target."""
 
 LATE_S = 0.5
 """A timeout that comes so late says that this node stood still, not that the target did."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import ipaddress
 import socket
 import threading
@@ -15,6 +16,10 @@ LOOKUPS_MAX = 32
 
 ADDRESSES_MAX = 4
 """Of one host that a check tries, one after the other."""
+
+
+EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
+"""What this machine may lack for a connection, which says nothing about the target."""
 
 
 class Unreachable(Exception):

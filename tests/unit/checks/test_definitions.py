@@ -55,6 +55,9 @@ def test_urls_are_absolute_or_at_the_instance() -> None:
         False,
         "/health?deep=1",
     )
+    # A path with two slashes is one, too, and no host.
+    double = http("//evil.example/x")
+    assert (double.host, double.port, double.path) == ("10.0.0.7", 80, "//evil.example/x")
     secure = http("https://[2001:db8::1]:8443")
     assert (secure.host, secure.port, secure.tls, secure.path) == ("2001:db8::1", 8443, True, "/")
     assert [http(url).authority for url in ("http://a:80/", "https://a/", "http://a:81/", "http://[::1]:9/")] == [

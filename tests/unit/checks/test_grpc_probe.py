@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import resource
+
 import grpc
 import grpc.aio
 import pytest
@@ -35,6 +39,41 @@ async def test_what_the_health_service_says() -> None:
         await server.stop(None)
     with pytest.raises(OSError, match=r"^Failed to connect to remote host: Connection refused$"):
         await ask(port)
+
+
+async def test_a_word_that_nobody_knows() -> None:
+    async def check(request: bytes, context: object) -> bytes:
+        return b"\x08\x63"  # status: 99
+
+    server = grpc.aio.server()
+    method: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(check)
+    health_service = grpc.method_handlers_generic_handler(
+        "grpc.health.v1.Health", {"Check": method}
+    )
+    server.add_generic_rpc_handlers((health_service,))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        assert await ask(port) == "it says 99"
+    finally:
+        await server.stop(None)
+
+
+async def test_a_lack_of_descriptors_is_no_word_of_the_target() -> None:
+    server = grpc.aio.server()
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(0)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+    try:
+        with pytest.raises(OSError, match=r".+") as raised:
+            await ask(port)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        await server.stop(None)
+    assert raised.value.errno == errno.EMFILE
 
 
 async def test_a_server_without_a_health_service() -> None:
