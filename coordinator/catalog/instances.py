@@ -19,6 +19,7 @@ from typing import Any
 
 import msgspec
 
+from coordinator.catalog.check_fields import remembered
 from coordinator.state.model import KeyValue
 
 ROOT = b"/services/"
@@ -299,4 +300,4 @@ def _checks(value: object) -> Mapping[str, Mapping[str, Any]] | None:
     if not isinstance(value, dict) or len(value) > CHECKS_MAX:
         return None
     fine = all(is_label(name) and isinstance(check, dict) for name, check in value.items())
-    return value if fine else None
+    return {name: remembered(check) for name, check in value.items()} if fine else None

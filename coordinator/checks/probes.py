@@ -42,6 +42,8 @@ class Prober:
         except TimeoutError:
             if loop.time() > ends_at + LATE_S:
                 raise NotRun("this node stood still") from None
+            if check.target and self._targets.waits_for_turn(check.target.host, check.target.port):
+                raise NotRun("too many names of hosts take long to look up") from None
             wrong = f"no answer within {check.timeout_s:g} s"
         except Unreachable as error:
             wrong = str(error)

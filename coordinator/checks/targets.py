@@ -85,6 +85,7 @@ class Targets:
         self._loop = asyncio.get_running_loop()
         self._lookups = asyncio.Semaphore(LOOKUPS_MAX)
         self._under_way: dict[tuple[str, int], asyncio.Task[list[Address]]] = {}
+        self._queued: set[tuple[str, int]] = set()
 
     async def find(self, host: str, port: int) -> list[Address]:
         """Returns the addresses of a host that checks may connect to; raises Unreachable if there is none."""
@@ -104,16 +105,26 @@ class Targets:
         key = host, port
         asking = self._under_way.get(key)
         if asking is None:
+            self._queued.add(key)
             asking = self._under_way[key] = self._loop.create_task(self._look_up(host, port))
-            asking.add_done_callback(lambda _: self._under_way.pop(key, None))
+            asking.add_done_callback(lambda _: self._forget(key))
         # Whoever gives up leaves it to the others.
         found = await asyncio.shield(asking)
         if not found:
             raise Unreachable(f"there is no address for {host}")
         return found
 
+    def waits_for_turn(self, host: str, port: int) -> bool:
+        """Whether a name is not looked up yet, as so many others are."""
+        return (host, port) in self._queued
+
+    def _forget(self, key: tuple[str, int]) -> None:
+        self._under_way.pop(key, None)
+        self._queued.discard(key)
+
     async def _look_up(self, host: str, port: int) -> list[Address]:
         async with self._lookups:
+            self._queued.discard((host, port))
             future: asyncio.Future[list[Address]] = self._loop.create_future()
 
             def settle(found: list[Address]) -> None:

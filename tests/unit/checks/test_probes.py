@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 import socket
+import threading
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -97,6 +98,28 @@ async def test_a_timeout_of_a_node_that_stood_still_is_no_finding() -> None:
         time.sleep(0.6)
         with pytest.raises(NotRun, match="stood still"):
             await running
+
+
+async def test_a_name_that_had_no_turn_is_no_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = threading.Event()
+
+    def look_up(host: str, port: int, flags: int = 0) -> list[Address]:
+        if flags:
+            raise OSError
+        answer.wait(10)
+        return []
+
+    monkeypatch.setattr(targets, "look_up", look_up)
+    monkeypatch.setattr(targets, "LOOKUPS_MAX", 1)
+    async with prober() as made:
+        # The name that takes so long is a finding; those that wait for it are not.
+        assert await probe(made, 80, kind="tcp", host="slow.example", timeout_ms=20) == (
+            "no answer within 0.02 s"
+        )
+        with pytest.raises(NotRun, match="names of hosts"):
+            await probe(made, 80, kind="tcp", host="fast.example", timeout_ms=20)
+        answer.set()
+        assert "no address" in str(await probe(made, 80, kind="tcp", host="fast.example"))
 
 
 async def test_a_mistake_in_a_probe_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
