@@ -74,6 +74,8 @@ class CheckRunner:
         self._complain_from = 0.0
         self._slots: list[dict[Pair, None]] = [{} for _ in range(SLOTS)]
         """Instances that have checks, whoever runs these."""
+        self._held: frozenset[int] = frozenset()
+        """The slots that this node was last known to hold."""
         self._admitted: dict[Pair, dict[str, None]] = {}
         """The checks of all instances, up to the limit."""
         self._admitted_count = 0
@@ -143,12 +145,14 @@ class CheckRunner:
     def _slots_changed(self) -> None:
         """What was lost ends at once; what was won begins soon."""
         held = self._holdings.held
+        won, self._held = held.keys() - self._held, frozenset(held)
         for pair in list(self._running):
             if slot_of(*pair) not in held:
                 self._drop(pair)
-        for slot in held:
+        for slot in won:
             self._touched.update(self._slots[slot])
-        self._stirred.set()
+        if won:
+            self._stirred.set()
 
     async def _follow(self) -> None:
         while True:
@@ -306,7 +310,10 @@ class CheckRunner:
     def _excess(self, watched: Watched) -> str | None:
         """Returns which limit a check is beyond, if it is."""
         instance = self._catalog.instance(*watched.pair)
-        names = sorted(instance.check_definitions) if instance is not None else []
+        if watched.gone or instance is None:
+            # Nobody would take it out of what is admitted again.
+            return None
+        names = sorted(instance.check_definitions)
         most = self._limits.checks_per_instance_max
         if watched.name in names[most:]:
             return f"not checked: an instance may have {most} checks (checks_per_instance_max)"
@@ -337,6 +344,11 @@ class CheckRunner:
         revision = self._holdings.held.get(slot)
         known = self._catalog.result(*watched.pair, watched.name)
         if instance is None or revision is None or not self._holdings.sure():
+            return
+        # What is due was planned by what was last looked at, which may be behind what the catalog knows by now.
+        if watched.gone or not watched.same(instance):
+            return
+        if instance.checks[watched.name].status != "critical" or self._excess(watched):
             return
         judged = 0 if known is None else known.mod_revision
         if await self._write(outcomes.removal_of(instance, slot, revision, watched.name, judged)):

@@ -151,6 +151,71 @@ async def test_a_removal_is_called_off_when_the_check_passes_again() -> None:
         assert on.status("i") == "passing"
 
 
+async def test_a_removal_that_what_readers_see_does_not_bear_out_is_not_made() -> None:
+    async with stage() as on, target() as aim:
+        await on.register("i", aim.port, tcp=TCP | {"deregister_critical_after_ms": 60_000})
+        await on.wait_status("i", "passing")
+        runner = on.members[0].runner
+        watched = runner._running["pay", "i"]["tcp"]
+        # It was due a moment ago, and the runner has not looked at the news yet.
+        await runner._remove(watched)
+        await on.bus.settle()
+        assert on.status("i") == "passing"
+        await aim.shut()
+        await on.wait_status("i", "critical")
+        await on.register("i", aim.port + 1, tcp=TCP | {"initial": "critical"})
+        await on.wait(lambda: (i := on.instance("i")) is not None and i.port == aim.port + 1)
+        await runner._remove(watched)
+        await on.bus.settle()
+        assert on.status("i") == "critical"
+
+
+async def test_nothing_is_removed_for_a_limit_of_the_cluster() -> None:
+    limits = replace(LIMITS, checks_max=1)
+    async with stage(limits=limits) as on, target() as aim:
+        await on.register("i", aim.port, a=TCP)
+        await on.wait_status("i", "passing")
+        await on.register("j", aim.port, a=TCP | {"deregister_critical_after_ms": 1})
+        await on.wait_status("j", "critical")
+        runner = on.members[0].runner
+        await runner._remove(runner._running["pay", "j"]["a"])
+        await on.bus.settle()
+        assert on.status("j") == "critical"
+
+
+async def test_a_run_that_is_overtaken_counts_for_nothing() -> None:
+    async with stage() as on, target() as aim:
+        await on.register("i", aim.port, tcp=TCP | {"interval_ms": 60_000})
+        await on.wait_status("i", "passing")
+        runner = on.members[0].runner
+        watched = runner._running["pay", "i"]["tcp"]
+        runner._turns.ask(watched, False)
+        assert runner._turns.next() is watched
+        await on.propose(DeleteRange(Selector(b"/services/pay/instances/i")))
+        await on.wait(lambda: watched.gone)
+        await runner._run(watched)
+        assert runner._admitted == {} and runner._admitted_count == 0
+
+
+async def test_what_is_held_already_is_not_looked_at_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with stage() as on, target() as aim:
+        await on.register("i", aim.port, tcp=TCP)
+        await on.wait(lambda: len(on.owners()) == SLOTS)
+        await on.wait_status("i", "passing")
+        await on.bus.settle()
+        runner = on.members[0].runner
+        other = (slot_of("pay", "i") + 1) % SLOTS
+        looked: list[tuple[str, str]] = []
+        monkeypatch.setattr(runner, "_look", looked.append)
+        revision = runner._holdings.held[other]
+        await on.propose(DeleteRange(Selector(slot_key(other))))
+        await on.wait(lambda: runner._holdings.held.get(other, revision) != revision)
+        await on.bus.settle()
+        assert looked == []
+
+
 async def test_what_breaks_the_rules_is_critical_and_says_why() -> None:
     async with stage() as on, target() as aim:
         await on.register(
