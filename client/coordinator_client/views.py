@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
@@ -62,8 +63,12 @@ class ServiceTable:
         self._states: dict[str, InstanceState] = {}
         self._results: dict[str, dict[str, checks.KeptResult]] = {}
         self._proxies: dict[str, Instance] = {}
-        self._accepted: dict[str, Instance] = {}
-        self._current: dict[str, Instance] = {}
+        self._usable: dict[str, Instance] = {}
+        """Those that are shown: all, or with `usable_only` the healthy ones."""
+        self._spares: dict[str, Instance] = {}
+        """With `usable_only`: those that are shown when no other is."""
+        self._listed: list[Instance] = []
+        """What is shown, in order."""
 
     def apply(self, batch: EventBatch) -> list[Change]:
         """Takes a snapshot or all events of one revision; returns what they mean for instances."""
@@ -140,24 +145,42 @@ class ServiceTable:
         return {*before, *self._proxies, *hidden}
 
     def _refresh(self, touched: set[str], causes: dict[str, Cause]) -> list[Change]:
-        shown = self._current
+        shown = self._usable or self._spares
+        known = {id: shown.get(id) for id in touched}
         for id in touched:
-            if (found := self._read(id)) is None:
-                self._accepted.pop(id, None)
-            else:
-                self._accepted[id] = found
-        accepted = self._accepted.values()
-        self._current = {i.id: i for i in (usable(accepted) if self._usable_only else accepted)}
+            self._file(id, self._read(id))
+        current = self._usable or self._spares
+        if current is not shown:
+            # The spare ones come or go all together.
+            known = dict.fromkeys(current) | shown | known
         changes = []
-        for id in touched | (shown.keys() ^ self._current.keys()):
-            before, after = shown.get(id), self._current.get(id)
+        for id, before in known.items():
+            after = current.get(id)
             cause = causes.get(id, Cause.UNSPECIFIED) if after is None else Cause.UNSPECIFIED
             change_type = _classify(before, after)
             instance = after or before
             if change_type is not None and instance is not None:
                 changes.append(Change(change_type, instance, cause, self.revision))
-        self.instances = tuple(sorted(self._current.values(), key=registration_order))
+                self._relist(before, after)
+        self.instances = tuple(self._listed)
         return sorted(changes, key=lambda change: registration_order(change.instance))
+
+    def _file(self, id: str, found: Instance | None) -> None:
+        """Puts an instance where it belongs."""
+        self._usable.pop(id, None)
+        self._spares.pop(id, None)
+        if found is not None and (found.healthy or not self._usable_only):
+            self._usable[id] = found
+        elif found is not None and found.spare:
+            self._spares[id] = found
+
+    def _relist(self, before: Instance | None, after: Instance | None) -> None:
+        """Changes one place of the list: in a large service, sorting it anew for each change would be dear."""
+        if before is not None:
+            place = registration_order(before)
+            del self._listed[bisect_left(self._listed, place, key=registration_order)]
+        if after is not None:
+            insort(self._listed, after, key=registration_order)
 
     def _read(self, id: str) -> Instance | None:
         if self._proxies:

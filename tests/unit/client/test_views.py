@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import json
 import random
+
+import pytest
 
 from coordinator_client import (
     Cause,
@@ -14,7 +17,7 @@ from coordinator_client import (
     KeyValue,
 )
 from coordinator_client.instances import definition_key, state_key
-from coordinator_client.views import ChangeBuffer, ServiceTable, read_instances
+from coordinator_client.views import ChangeBuffer, ServiceTable, read_instances, usable
 
 
 def instance(id: str, port: int = 80) -> Instance:
@@ -160,3 +163,46 @@ def test_a_buffer_is_bounded_by_the_instances() -> None:
     assert first is not None
     assert (first.type, first.instance.id) == (ChangeType.ADDED, "a")
     assert buffer.take() is None
+
+
+@pytest.mark.parametrize("usable_only", [False, True])
+@pytest.mark.parametrize("seed", range(20))
+def test_what_is_shown_is_what_the_keys_say_and_what_the_changes_come_to(
+    seed: int, usable_only: bool
+) -> None:
+    chance = random.Random(seed)
+    table = ServiceTable("pay", usable_only=usable_only)
+    kvs: dict[bytes, KeyValue] = {}
+    told: dict[str, Instance] = {}
+    words = ["passing", "critical", "critical"]
+    for revision in range(1, 120):
+        key = (
+            f"/services/pay/{chance.choice(['instances', 'state'])}/i{chance.randrange(4)}".encode()
+        )
+        if chance.random() < 0.02:
+            key = b"/services/pay/settings"
+        old = kvs.pop(key, None)
+        if old is not None and chance.random() < 0.3:
+            gone = KeyValue(key, b"", 0, revision, 0, 0)
+            event = Event(EventType.DELETE, gone)
+        else:
+            value: dict[str, object] = {"state": chance.choice(words), "guarded": revision % 2 == 0}
+            if b"instances" in key:
+                value = {"address": "10.0.0.1", "port": 1 + revision % 3}
+            elif b"settings" in key:
+                value = {"proxies": [{"address": "10.0.0.9", "port": 443}]}
+            created = revision if old is None else old.create_revision
+            kvs[key] = KeyValue(key, json.dumps(value).encode(), created, revision, 1, 7)
+            event = Event(EventType.PUT, kvs[key])
+        for change in table.apply(EventBatch(revision, (event,))):
+            if change.type is ChangeType.REMOVED:
+                del told[change.instance.id]
+            else:
+                assert (change.instance.id in told) == (change.type is ChangeType.CHANGED)
+                told[change.instance.id] = change.instance
+        fresh = ServiceTable("pay", usable_only=usable_only)
+        fresh.apply(EventBatch(revision, snapshot=True, kvs=tuple(kvs.values())))
+        assert table.instances == fresh.instances
+        assert {i.id: i for i in table.instances} == told
+        every = read_instances("pay", kvs.values())
+        assert table.instances == (usable(every) if usable_only else every)
