@@ -31,6 +31,8 @@ class ViewKeeper:
         self._news = io.Flag()
         self._stop = io.Flag()
         self._failing = False
+        self._kept_revision = 0
+        """Of what the file holds, as far as this program wrote it."""
         self._worker: io.Worker | None = None
 
     async def load(self) -> StoredView | None:
@@ -69,8 +71,8 @@ class ViewKeeper:
                 return
             self._news.clear()
             view = self._copy.view()
-        if not view.revision:
-            return  # nothing was told yet
+        if view.revision == self._kept_revision:
+            return  # nothing new was told
         try:
             await io.blocking(functools.partial(stored_views.save, self._path, view))
         except (OSError, stored_views.Unstorable) as error:
@@ -81,3 +83,4 @@ class ViewKeeper:
             self._failing = True
         else:
             self._failing = False
+            self._kept_revision = view.revision

@@ -151,3 +151,17 @@ async def test_programs_share_a_file(client: aio.Client, tmp_path: Path) -> None
     stored = load(path, "pay")
     assert stored is not None
     assert [child.name for child in tmp_path.iterdir()] == ["pay.view"]
+
+
+async def test_what_is_written_already_is_not_written_again_at_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "pay.view"
+    kv = KeyValue(b"/services/pay/instances/a", b"{}", 1, 1, 1, 0)
+    keeper = ViewKeeper(path, "pay")
+    keeper.start()
+    keeper.note(EventBatch(5, snapshot=True, kvs=(kv,)))
+    async with asyncio.timeout(WAIT_S):
+        while load(path, "pay") is None:
+            await asyncio.sleep(0.01)
+    written = path.stat().st_ino
+    await keeper.close()
+    assert path.stat().st_ino == written
