@@ -9,6 +9,7 @@ import msgspec
 from coordinator.catalog.instances import (
     CHECKS,
     DEFINITIONS,
+    OPERATORS_WORDS,
     ROOT,
     STATES,
     UNKNOWN,
@@ -17,8 +18,6 @@ from coordinator.catalog.instances import (
     split_key,
 )
 from coordinator.state.model import KeyValue
-
-_OPERATORS_WORDS = ("maintenance", "draining")
 
 _PROBE = {"address": "probe", "port": 1}
 """The least that a definition holds."""
@@ -83,7 +82,7 @@ def state_kept(found: bytes, own: bytes) -> bytes:
     state = parse_state(found)
     if not state.guarded:
         return found
-    return encode_state(state.status, state.note) if state.status in _OPERATORS_WORDS else own
+    return encode_state(state.status, state.note) if state.status in OPERATORS_WORDS else own
 
 
 def check_service(service: str) -> None:

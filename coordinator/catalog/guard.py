@@ -21,7 +21,16 @@ from typing import Annotated
 import msgspec
 import structlog
 
-from coordinator.catalog.instances import DEFINITIONS, ROOT, STATES, parse_state, split_key
+from coordinator.catalog.definitions import encode_state
+from coordinator.catalog.instances import (
+    DEFINITIONS,
+    OPERATORS_WORDS,
+    ROOT,
+    SETTINGS,
+    STATES,
+    parse_state,
+    split_key,
+)
 from coordinator.config import Limits, Timing
 from coordinator.node.expiry import SYSTEM_PREFIX, Inheritance, is_system
 from coordinator.state.commands import Heir, Keep, Range, Selector
@@ -35,9 +44,6 @@ KEPT_SIZE_BYTES_MAX = 4 * 1024 * 1024
 KEEP_OVERHEAD_BYTES = 40
 """Of the numbers beside the keys and the value, at most."""
 
-SETTINGS = "settings"
-"""The key of a service beside which its instances stand."""
-
 RECOUNT_S = 1.0
 """How old the number of instances that are kept may be."""
 
@@ -45,9 +51,6 @@ _CAUSES = {
     Cause.CONNECTION_LOST: "its connection was lost",
     Cause.SESSION_EXPIRED: "its session expired",
 }
-# What an operator said of an instance goes on counting.
-_OPERATORS_WORDS = frozenset({"maintenance", "draining"})
-
 log = structlog.get_logger()
 
 
@@ -245,9 +248,10 @@ def mark_value(before: KeyValue | None, cause: Cause) -> bytes:
     status = "critical"
     if before is not None:
         state = parse_state(before.value)
-        if state.status in _OPERATORS_WORDS:
+        # What an operator said of an instance goes on counting.
+        if state.status in OPERATORS_WORDS:
             status, note = state.status, state.note or note
-    return msgspec.json.encode({"state": status, "note": note, "guarded": True})
+    return encode_state(status, note, guarded=True)
 
 
 def read_rule(settings: KeyValue | None, default: Rule) -> Rule:

@@ -37,6 +37,8 @@ CHECKS = "checks"
 STATUSES = frozenset(
     {"passing", "warning", "critical", "maintenance", "starting", "draining", "unknown"}
 )
+OPERATORS_WORDS = frozenset({"maintenance", "draining"})
+"""States that an operator sets, and that outlast the session of the instance."""
 HEALTHY = frozenset({"passing", "warning"})
 """The states of an instance that may be given work."""
 

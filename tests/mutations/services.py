@@ -114,7 +114,7 @@ MUTATIONS = [
     of_services(
         "a-guard-leaves-an-operators-word",
         "catalog/guard",
-        "if state.status in _OPERATORS_WORDS:",
+        "if state.status in OPERATORS_WORDS:",
         "if False:",
         "guard",
     ),
