@@ -7,12 +7,13 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
+from coordinator.errors import OutcomeUnknown
 from coordinator.node.expiry import Inheritance, KeepNothing, is_system
 from coordinator.node.sessions import EXPIRE_IDS_MAX, EXPIRE_KEYS_MAX
 from coordinator.state.commands import Heir, Keep, Put, Range, Selector, SessionOpen, Write
 from coordinator.state.machine import StateMachine
 from coordinator.state.model import Cause, KeyValue, Session
-from coordinator.state.results import RangeResult
+from coordinator.state.results import Outcome, RangeResult
 from tests.bus import Bus
 
 TTL_MS = 200
@@ -107,6 +108,17 @@ async def test_a_command_ends_sessions_of_so_many_keys(bus: Bus) -> None:
         await ended(bus, id)
     assert {id for ids, _ in policy.asked for id in ids} == {7, 8, 9}
     assert not any({7, 8} <= set(ids) for ids, _ in policy.asked)
+
+
+async def test_an_end_that_is_tried_again_spares_who_took_the_id_meanwhile(bus: Bus) -> None:
+    expirer = bus.nodes[0]._expirer
+    await bus.nodes[1].propose(SessionOpen(7, 60_000), soon())
+    unknown: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+    unknown.set_exception(OutcomeUnknown("nobody knows"))
+    # The session that was to end has ended, as it was closed, and this is another one.
+    expirer._ended(expirer.open_term, [7], Cause.SESSION_EXPIRED, unknown)
+    await bus.nodes[1].propose(Write(Put(b"/later", b"")), soon())
+    assert bus.nodes[1].state.session(7) is not None
 
 
 async def test_many_ends_leave_others_their_turns(bus: Bus) -> None:
