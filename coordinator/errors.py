@@ -18,11 +18,13 @@ from collections.abc import Mapping
 class Status(enum.Enum):
     """gRPC status codes that requests end with (https://grpc.github.io/grpc/core/md_doc_statuscodes.html)."""
 
-    INVALID_ARGUMENT = 3
+    CANCELLED = 1
     UNKNOWN = 2
+    INVALID_ARGUMENT = 3
     DEADLINE_EXCEEDED = 4
     NOT_FOUND = 5
     ALREADY_EXISTS = 6
+    PERMISSION_DENIED = 7
     RESOURCE_EXHAUSTED = 8
     FAILED_PRECONDITION = 9
     ABORTED = 10
@@ -30,6 +32,8 @@ class Status(enum.Enum):
     UNIMPLEMENTED = 12
     INTERNAL = 13
     UNAVAILABLE = 14
+    DATA_LOSS = 15
+    UNAUTHENTICATED = 16
 
 
 class CoordinatorError(Exception):

@@ -79,10 +79,13 @@ class Bidi:
 
 @dataclass(frozen=True)
 class Service:
-    """A named set of methods; `name` is the full protobuf name."""
+    """A named set of methods."""
 
     name: str
+    """As it stands in the path of a call."""
     methods: tuple[Unary | Bidi, ...]
+    described: bool = True
+    """Whether `name` is that of a protobuf service which this process knows, so that reflection can tell of it."""
 
 
 def deadline_of(call: Call, timeout_s_default: float) -> float:

@@ -15,7 +15,7 @@ from grpc_reflection.v1alpha import reflection
 
 from coordinator.config import Limits
 from coordinator.errors import ConfigError, RequestError, Status
-from coordinator.rpc import Bidi, Service, Unary
+from coordinator.rpc import Bidi, Message, Service, Unary
 
 _STOPPING = RequestError(
     Status.UNAVAILABLE, "STOPPING", "this member is stopping", {"applied": "no"}
@@ -70,6 +70,11 @@ class _AioCall:
         """Waits a moment for the message that is on its way."""
         if self._write is not None and not self._write.done():
             await asyncio.wait([self._write], timeout=SETTLE_S)
+
+
+def _serialize(message: Message) -> bytes:
+    """Handlers may answer with anything that knows its bytes: many answers may share a part that is encoded once."""
+    return message.SerializeToString()
 
 
 def _retrieve(write: asyncio.Future[None]) -> None:
@@ -190,16 +195,15 @@ class _Host:
             await asyncio.sleep(QUIET_S / 5)
 
     def method_handler(self, method: Unary | Bidi) -> Any:
-        serializer = method.response.SerializeToString
         deserializer = method.request.FromString
         if isinstance(method, Unary):
             return grpc.unary_unary_rpc_method_handler(
                 self.unary(method),
                 request_deserializer=deserializer,
-                response_serializer=serializer,
+                response_serializer=_serialize,
             )
         return grpc.stream_stream_rpc_method_handler(
-            self.bidi(method), request_deserializer=deserializer, response_serializer=serializer
+            self.bidi(method), request_deserializer=deserializer, response_serializer=_serialize
         )
 
 
@@ -234,7 +238,7 @@ class GrpcAioServer:
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = [
-            *(s.name for s in services),
+            *(s.name for s in services if s.described),
             health.SERVICE_NAME,
             reflection.SERVICE_NAME,
         ]
