@@ -42,6 +42,8 @@ class Limits:
     """A range reply ends early, with `more` set, at this size. Less than the 4 MiB that gRPC clients accept."""
     txn_reply_size_bytes_max: int = 14 * MIB
     """Of the reads and previous keys in the reply to one transaction or delete."""
+    etcd_reply_size_bytes_max: int = 48 * MIB
+    """Of the keys in the reply to one range of etcd's API, which is never cut."""
     watches_per_stream_max: int = 10_000
     watches_max: int = 100_000
     watch_backlog_batches_max: int = 1_000
@@ -126,6 +128,8 @@ class Timing:
     """Within how long a service must lose its instances to be guarded, and how long they are kept then; 0: never."""
     watch_progress_ms: int = 10_000
     """How often an idle watch that asked for it is told its progress."""
+    etcd_progress_ms: int = 600_000
+    """Likewise, of etcd's API."""
     drain_ms: int = 2_000
     """How long requests may finish when the node stops; a leader first takes up to half of it to hand over."""
     snapshot_stall_ms: int = 60_000

@@ -27,6 +27,7 @@ from coordinator.config import Config
 from coordinator.consensus.engine.member import Engine
 from coordinator.consensus.settings import EngineConfig
 from coordinator.gateways.dns.gateway import DnsGateway
+from coordinator.gateways.etcd.gateway import EtcdGateway
 from coordinator.heap import Heap
 from coordinator.joining import Origin, find_origin
 from coordinator.node.member import MemberNode
@@ -96,7 +97,8 @@ class Server:
                 ClusterService(self.node),
             )
         ]
-        self._grpc = GrpcAioServer(services, limits)
+        self._etcd = EtcdGateway(self.node)
+        self._grpc = GrpcAioServer([*services, *self._etcd.services()], limits)
         self._dns = DnsGateway(self.node, self._catalog, config) if config.dns_address else None
         self._checks = CheckRunner(self.node, self._catalog, config)
         self._health: asyncio.Task[None] | None = None

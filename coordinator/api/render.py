@@ -26,6 +26,7 @@ _STATUS = {
     Code.SEQUENCE_EXHAUSTED: (Status.RESOURCE_EXHAUSTED, ""),
     Code.REQUEST_WINDOW: (Status.RESOURCE_EXHAUSTED, ""),
     Code.TOO_MUCH_WORK: (Status.RESOURCE_EXHAUSTED, ""),
+    Code.KEY_NOT_FOUND: (Status.NOT_FOUND, ""),
     Code.UNDECODABLE: (Status.INTERNAL, ""),
 }
 

@@ -124,7 +124,8 @@ class Node(Protocol):
         """Renews sessions; returns a renewal for each.
 
         `attachments`: for each session the number that the renewal before, over the same stream of a client, came
-        with, or 0. None: they did not come over a stream whose end would be reported.
+        with, or 0. None: they did not come over a stream whose end would be reported. `messages.ONLY_LOOK` renews
+        nothing: the renewal says how long the session has left.
         Raises RequestError when no leader could confirm it before the deadline.
         """
         ...

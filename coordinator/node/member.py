@@ -26,6 +26,7 @@ from coordinator.node.integrity import Integrity
 from coordinator.node.interface import Alarm, MemberStatus
 from coordinator.node.keepalives import KeepAlives
 from coordinator.node.messages import (
+    NOT_ATTACHED,
     AdministrationReply,
     ChangeMembers,
     ConnectionLost,
@@ -261,7 +262,7 @@ class MemberNode:
         self, ids: Sequence[int], deadline: float, attachments: Sequence[int] | None = None
     ) -> Sequence[Renewal]:
         if attachments is None:
-            attachments = [-1] * len(ids)
+            attachments = [NOT_ATTACHED] * len(ids)
         return await self._keep_alives.keep_alive(ids, attachments, deadline)
 
     def connection_lost(self, attachments: Mapping[int, int]) -> None:

@@ -27,11 +27,16 @@ class Refused(msgspec.Struct, frozen=True, array_like=True, tag="r"):
     """Not empty: they would have added to the state, and why there is no room."""
 
 
+NOT_ATTACHED = -1
+ONLY_LOOK = -2
+
+
 class KeepAlive(msgspec.Struct, frozen=True, array_like=True, tag="k"):
     """Sessions whose clients said that they are alive, since the message before.
 
     `attachments` has one entry per id: the number that the leader gave the session's stream, 0 if
-    it has none yet, -1 if the keep-alive did not come over a stream whose end would be noticed.
+    it has none yet, NOT_ATTACHED if the keep-alive did not come over a stream whose end would be noticed, ONLY_LOOK if
+    it is none, but the question how long the session has left.
     """
 
     number: int
@@ -46,6 +51,8 @@ class Renewal(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """The TTL that was renewed; 0: the session is gone."""
     attachment: int = 0
     """The number of the session's stream; numbers only grow."""
+    left_ms: int = 0
+    """How long the session has left, unless it is renewed again."""
 
 
 class KeepAliveReply(msgspec.Struct, frozen=True, array_like=True, tag="a"):

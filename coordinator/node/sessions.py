@@ -18,7 +18,7 @@ from coordinator.config import Timing
 from coordinator.consensus.interface import Consensus, ConsensusStatus, Role
 from coordinator.errors import OutcomeUnknown, RequestError
 from coordinator.node.expiry import ExpiryPolicy, is_system
-from coordinator.node.messages import Renewal
+from coordinator.node.messages import ONLY_LOOK, Renewal
 from coordinator.state.commands import SessionExpire
 from coordinator.state.machine import StateMachine
 from coordinator.state.model import Cause, Session
@@ -247,9 +247,16 @@ class SessionExpirer:
         if any(i in self._ending for i in ids):
             return None
         return tuple(
-            Renewal(session.ttl_ms if (session := self._renewable(i)) is not None else 0, number)
-            for i, number in zip(ids, numbers, strict=True)
+            self._renewal(i, number, asked == ONLY_LOOK)
+            for i, number, asked in zip(ids, numbers, attachments, strict=True)
         )
+
+    def _renewal(self, session_id: int, number: int, looked: bool) -> Renewal:
+        session = self._state.session(session_id) if looked else self._renewable(session_id)
+        if session is None or session_id not in self._deadlines:
+            return Renewal(0, number)
+        left_s = max(self._deadlines[session_id] - self._loop.time(), 0.0)
+        return Renewal(session.ttl_ms, number, round(1000 * left_s))
 
     def _renewable(self, session_id: int) -> Session | None:
         """Returns a session that its client may keep alive."""
@@ -262,7 +269,7 @@ class SessionExpirer:
         numbers = []
         for session_id, number in zip(ids, attachments, strict=True):
             session = self._renewable(session_id)
-            if session is None or session_id in self._ending:
+            if session is None or session_id in self._ending or number == ONLY_LOOK:
                 numbers.append(0)
                 continue
             self._deadlines[session_id] = now + session.ttl_ms / 1000

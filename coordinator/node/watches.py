@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 
 from coordinator.config import Limits
 from coordinator.state.commands import Range, Selector
@@ -57,8 +57,8 @@ class MatchedBatch:
     def __init__(self, revision: int, events: tuple[Event, ...]) -> None:
         self.revision = revision
         self.events = events
-        self.rendered: dict[bool, object] = {}
-        """Room for whoever encodes: one encoding serves all watchers; by whether it has previous keys."""
+        self.rendered: dict[Hashable, object] = {}
+        """Room for whoever encodes: one encoding serves all watchers that get the same bytes."""
 
 
 class Snapshot:

@@ -72,6 +72,16 @@ class Compare(msgspec.Struct, frozen=True, gc=False, array_like=True):
     operand: bytes | int
 
 
+class Order(enum.IntEnum):
+    """By which property of the keys a range is sorted."""
+
+    KEY = 0
+    VERSION = 1
+    CREATE_REVISION = 2
+    MOD_REVISION = 3
+    VALUE = 4
+
+
 # --- operations: inside a Txn, and inside commands --------------------------------------------
 
 
@@ -85,16 +95,29 @@ class Range(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="r"):
     count_only: bool = False
     delimiter: bytes = b""
     start_after: bytes = b""
+    min_mod_revision: int = 0
+    max_mod_revision: int = 0
+    min_create_revision: int = 0
+    max_create_revision: int = 0
+    """Keys below a minimum or above a maximum are left out, before the limit, but counted; 0: no bound."""
+    order: Order = Order.KEY
+    """Keys that are equal in it stand in ascending order of the key. Sorting, too, comes before the limit."""
+    descending: bool = False
 
 
 class Put(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="p"):
-    """Writes a key. With `sequence`, a number counted per parent is appended to it."""
+    """Writes a key. With `sequence`, a number counted per parent is appended to it.
+
+    A key that keeps its value or its session must exist.
+    """
 
     key: bytes
     value: bytes
     session: int = 0
     prev_kv: bool = False
     sequence: bool = False
+    keep_value: bool = False
+    keep_session: bool = False
 
 
 class DeleteRange(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="d"):
@@ -106,11 +129,17 @@ class DeleteRange(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="d
 
 
 class Txn(msgspec.Struct, frozen=True, array_like=True, tag="t"):
-    """Runs `success` if all compares hold, else `failure`: atomically, in at most one new revision."""
+    """Runs `success` if all compares hold, else `failure`: atomically, in at most one new revision.
+
+    With `decided_first`, looked at in the outermost one, all compares, those of inner transactions too, see the keys as
+    they are before the first operation; and whether every put has its session and the key that it keeps something of,
+    and after these whether every range can read its revision, is checked before that as well.
+    """
 
     compares: tuple[Compare, ...]
     success: tuple[Range | Put | DeleteRange | Txn, ...] = ()
     failure: tuple[Range | Put | DeleteRange | Txn, ...] = ()
+    decided_first: bool = False
 
 
 Op = Range | Put | DeleteRange | Txn

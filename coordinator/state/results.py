@@ -26,6 +26,8 @@ class Code(enum.IntEnum):
     """Too many results of the session, or too large ones, are not acknowledged."""
     TOO_MUCH_WORK = 10
     """The command looks at or changes more keys than one command may."""
+    KEY_NOT_FOUND = 11
+    """A put keeps something of a key that does not exist."""
 
 
 class Failure(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="f"):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 from heapq import merge
+from typing import NamedTuple
 
 from coordinator.state.commands import DeleteRange, Op, Put, Range, Txn
 from coordinator.state.keyspace import Keyspace, parent_of
@@ -113,9 +114,7 @@ class Transaction:
     def put(self, op: Put) -> PutResult | Failure:
         """Writes a key, under a new sequence number if that is asked for."""
         if op.session and op.session not in self._sessions:
-            return Failure(
-                Code.SESSION_NOT_FOUND, "the owning session does not exist", value=op.session
-            )
+            return _no_session(op)
         key = op.key
         if op.sequence:
             numbered = self._number(key)
@@ -126,11 +125,18 @@ class Transaction:
             return _changed_twice(key)
         prev = self._keyspace.get(key)
         if prev is None:
+            if op.keep_value or op.keep_session:
+                return _no_key(key)
             kv = KeyValue(key, op.value, self._revision, self._revision, 1, op.session)
             insort(self._created, key)
         else:
             kv = KeyValue(
-                key, op.value, prev.create_revision, self._revision, prev.version + 1, op.session
+                key,
+                prev.value if op.keep_value else op.value,
+                prev.create_revision,
+                self._revision,
+                prev.version + 1,
+                prev.session if op.keep_session else op.session,
             )
         self._changes[key] = Event(key, kv, prev)
         return PutResult(key, prev if op.prev_kv else None)
@@ -210,7 +216,56 @@ class Transaction:
 
     def txn(self, op: Txn) -> TxnResult | Failure:
         """Runs the branch that the compares choose. Nested deeper than DEPTH_MAX it must not be."""
-        succeeded = True
+        if op.decided_first:
+            decided = self._decide(op)
+            if isinstance(decided, Failure):
+                return decided
+            return self._foresee(decided) or self._run_all(decided.succeeded, decided.ops)
+        succeeded = self._succeeds(op)
+        if isinstance(succeeded, Failure):
+            return succeeded
+        return self._run_all(succeeded, op.success if succeeded else op.failure)
+
+    def _run_all(self, succeeded: bool, ops: Sequence[Op | Decided]) -> TxnResult | Failure:
+        responses: list[RangeResult | PutResult | DeleteResult | TxnResult] = []
+        for op in ops:
+            response = self.run(op)
+            if isinstance(response, Failure):
+                return response
+            responses.append(response)
+        return TxnResult(succeeded, tuple(responses))
+
+    def _decide(self, op: Txn) -> Decided | Failure:
+        """Chooses the branches of a transaction and of those within, before anything is done."""
+        succeeded = self._succeeds(op)
+        if isinstance(succeeded, Failure):
+            return succeeded
+        ops: list[Op | Decided] = []
+        for inner in op.success if succeeded else op.failure:
+            decided = self._decide(inner) if isinstance(inner, Txn) else inner
+            if isinstance(decided, Failure):
+                return decided
+            ops.append(decided)
+        return Decided(succeeded, tuple(ops))
+
+    def _foresee(self, decided: Decided) -> Failure | None:
+        """Returns the first failure of any put, else of any range, that can be known before the first is run."""
+        ops = list(_flat(decided))
+        for op in ops:
+            if isinstance(op, Put):
+                if (op.keep_value or op.keep_session) and self.get(op.key) is None:
+                    return _no_key(op.key)
+                if op.session and op.session not in self._sessions:
+                    return _no_session(op)
+        for op in ops:
+            if isinstance(op, Range) and op.revision:
+                view = self._keyspace.at(op.revision)
+                if isinstance(view, Failure):
+                    return view
+        return None
+
+    def _succeeds(self, op: Txn) -> bool | Failure:
+        """Returns whether all compares of a transaction hold by now."""
         for compare in op.compares:
             answer = holds(self, compare)
             if self._meter.exceeded:
@@ -218,24 +273,45 @@ class Transaction:
             if isinstance(answer, Failure):
                 return answer
             if not answer:
-                succeeded = False
-                break
-        responses: list[RangeResult | PutResult | DeleteResult | TxnResult] = []
-        for each in op.success if succeeded else op.failure:
-            response = self.run(each)
-            if isinstance(response, Failure):
-                return response
-            responses.append(response)
-        return TxnResult(succeeded, tuple(responses))
+                return False
+        return True
 
-    def run(self, op: Op) -> RangeResult | PutResult | DeleteResult | TxnResult | Failure:
+    def run(self, op: Op | Decided) -> RangeResult | PutResult | DeleteResult | TxnResult | Failure:
         if isinstance(op, Put):
             return self.put(op)
         if isinstance(op, DeleteRange):
             return self.delete_range(op)
         if isinstance(op, Range):
             return self.range(op)
+        if isinstance(op, Decided):
+            return self._run_all(op.succeeded, op.ops)
         return self.txn(op)
+
+
+class Decided(NamedTuple):
+    """A transaction of which it is known which branch runs."""
+
+    succeeded: bool
+    ops: tuple[Op | Decided, ...]
+
+
+def _flat(decided: Decided) -> Iterator[Op]:
+    """Yields the operations that will run, without the transactions around them, in order."""
+    for op in decided.ops:
+        if isinstance(op, Decided):
+            yield from _flat(op)
+        else:
+            yield op
+
+
+def _no_session(op: Put) -> Failure:
+    return Failure(Code.SESSION_NOT_FOUND, "the owning session does not exist", value=op.session)
+
+
+def _no_key(key: bytes) -> Failure:
+    return Failure(
+        Code.KEY_NOT_FOUND, f"the key {key!r}, of which a put keeps something, does not exist"
+    )
 
 
 def _changed_twice(key: bytes) -> Failure:

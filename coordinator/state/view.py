@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any, Protocol
 
-from coordinator.state.commands import Compare, Operator, Range, Selector, Target
+from coordinator.state.commands import Compare, Operator, Order, Range, Selector, Target
 from coordinator.state.model import KeyValue
 from coordinator.state.results import Code, Failure, RangeResult
 
@@ -123,6 +123,8 @@ def read_range(view: View, query: Range, size_bytes_max: int | None = None) -> R
     count = view.count(low, high)
     if query.count_only or not count:
         return RangeResult((), count=count)
+    if selects(query):
+        return _read_selected(view.scan(low, high), query, count, size_bytes_max)
     page = islice(view.scan(low, high), query.limit if query.limit > 0 else None)
     kvs: list[KeyValue] = []
     if size_bytes_max is None:
@@ -135,7 +137,7 @@ def read_range(view: View, query: Range, size_bytes_max: int | None = None) -> R
                 break
             kvs.append(kv)
     if query.keys_only:
-        kvs = [_without_value(kv) for kv in kvs]
+        kvs = [without_value(kv) for kv in kvs]
     return RangeResult(tuple(kvs), more=len(kvs) < count, count=count)
 
 
@@ -145,7 +147,65 @@ def _read_one(view: View, query: Range) -> RangeResult:
         return RangeResult(())
     if query.count_only:
         return RangeResult((), count=1)
-    return RangeResult((_without_value(kv) if query.keys_only else kv,), count=1)
+    if selects(query):
+        return _read_selected(iter((kv,)), query, 1, None)
+    return RangeResult((without_value(kv) if query.keys_only else kv,), count=1)
+
+
+def selects(query: Range) -> bool:
+    """Returns whether a range wants other keys than the first, or in another order: all within its bounds are read."""
+    return bool(
+        query.order is not Order.KEY
+        or query.descending
+        or query.min_mod_revision
+        or query.max_mod_revision
+        or query.min_create_revision
+        or query.max_create_revision
+    )
+
+
+def passes(kv: KeyValue, query: Range) -> bool:
+    """Returns whether the revisions of a key are within the bounds of a range."""
+    return (
+        kv.mod_revision >= query.min_mod_revision
+        and kv.create_revision >= query.min_create_revision
+        and (not query.max_mod_revision or kv.mod_revision <= query.max_mod_revision)
+        and (not query.max_create_revision or kv.create_revision <= query.max_create_revision)
+    )
+
+
+def arrange(kvs: list[KeyValue], query: Range) -> None:
+    """Brings keys, which are in ascending order, into the order of a range."""
+    if query.order is not Order.KEY or query.descending:
+        # Also in reverse this is stable: keys that are equal stay in ascending order.
+        kvs.sort(key=_PROPERTIES[query.order], reverse=query.descending)
+
+
+def _read_selected(
+    found: Iterator[KeyValue], query: Range, count: int, size_bytes_max: int | None
+) -> RangeResult:
+    kvs = [kv for kv in found if passes(kv, query)]
+    arrange(kvs, query)
+    more = 0 < query.limit < len(kvs)
+    if more:
+        del kvs[query.limit :]
+    if query.keys_only:
+        kvs = [without_value(kv) for kv in kvs]
+    if size_bytes_max is not None:
+        fitting = _fit(kvs, size_bytes_max)
+        more = more or fitting < len(kvs)
+        del kvs[fitting:]
+    return RangeResult(tuple(kvs), more=more, count=count)
+
+
+def _fit(kvs: list[KeyValue], size_bytes_max: int) -> int:
+    """Returns how many of the first keys come to a size; one at least."""
+    size = 0
+    for place, kv in enumerate(kvs):
+        size += size_of(kv)
+        if size > size_bytes_max and place:
+            return place
+    return len(kvs)
 
 
 def _read_items(
@@ -206,7 +266,7 @@ class _Page:
         if self._full:
             return
         if isinstance(item, KeyValue) and self._keys_only:
-            item = _without_value(item)
+            item = without_value(item)
         taken = len(self.kvs) + len(self.children)
         self._size += size_of(item)
         if taken == self._limit or (
@@ -219,7 +279,8 @@ class _Page:
             self.kvs.append(item)
 
 
-def _without_value(kv: KeyValue) -> KeyValue:
+def without_value(kv: KeyValue) -> KeyValue:
+    """Returns a key as a range that asks for keys only gives it."""
     return KeyValue(kv.key, b"", kv.create_revision, kv.mod_revision, kv.version, kv.session)
 
 
@@ -232,6 +293,13 @@ _OPERATORS: dict[Operator, Callable[[Any, Any], bool]] = {
     Operator.LESS_OR_EQUAL: operator.le,
     Operator.GREATER: operator.gt,
     Operator.GREATER_OR_EQUAL: operator.ge,
+}
+_PROPERTIES: dict[Order, Callable[[KeyValue], Any]] = {
+    Order.KEY: operator.attrgetter("key"),
+    Order.VERSION: operator.attrgetter("version"),
+    Order.CREATE_REVISION: operator.attrgetter("create_revision"),
+    Order.MOD_REVISION: operator.attrgetter("mod_revision"),
+    Order.VALUE: operator.attrgetter("value"),
 }
 _NUMBERS: dict[Target, Callable[[KeyValue], int]] = {
     Target.VERSION: operator.attrgetter("version"),

@@ -96,6 +96,7 @@ _FAILURES = {
     Code.SESSION_NOT_FOUND: lease_not_found,
     Code.SESSION_EXISTS: lease_exists,
     Code.DUPLICATE_KEY: duplicate_key,
+    Code.KEY_NOT_FOUND: key_not_found,
 }
 
 

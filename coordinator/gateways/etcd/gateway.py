@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from coordinator.gateways.etcd.hosting import host
+from coordinator.gateways.etcd.kv import KVService
+from coordinator.gateways.etcd.lease import LeaseService
+from coordinator.gateways.etcd.watch import WatchService
 from coordinator.node.interface import Node
 from coordinator.rpc import Service
 
@@ -11,7 +14,10 @@ class EtcdGateway:
     """etcd's services over this node: its revisions are ours, its leases our sessions."""
 
     def __init__(self, node: Node) -> None:
-        self._services = tuple(host(node, service) for service in ())
+        self._services = tuple(
+            host(node, made.service())
+            for made in (KVService(node), WatchService(node), LeaseService(node))
+        )
 
     def services(self) -> tuple[Service, ...]:
         """Returns the services for a host of gRPC, and for the JSON gateway."""
