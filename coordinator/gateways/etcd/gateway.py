@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from coordinator.gateways.etcd.hosting import host
+from coordinator.gateways.etcd.hosting import Host
 from coordinator.gateways.etcd.kv import KVService
 from coordinator.gateways.etcd.lease import LeaseService
 from coordinator.gateways.etcd.watch import WatchService
@@ -14,8 +14,9 @@ class EtcdGateway:
     """etcd's services over this node: its revisions are ours, its leases our sessions."""
 
     def __init__(self, node: Node) -> None:
+        host = Host(node)
         self._services = tuple(
-            host(node, made.service())
+            host.host(made.service())
             for made in (KVService(node), WatchService(node), LeaseService(node))
         )
 

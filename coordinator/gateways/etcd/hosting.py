@@ -1,9 +1,11 @@
-"""What every method of etcd's API shares: its errors, the deadline of calls, and the wish for a leader."""
+"""What every method of etcd's API shares: its errors, and the wish for a leader."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import functools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 from coordinator.errors import RequestError
@@ -14,52 +16,105 @@ from coordinator.rpc import Bidi, Call, Service, Stream, Unary
 REQUIRE_LEADER = "hasleader"
 """Metadata of a call that had rather fail than wait for a leader."""
 
-
-def wants_leader(call: Call) -> bool:
-    """Returns whether the client had rather have an error than an answer of a member that knows no leader."""
-    return call.metadata.get(REQUIRE_LEADER) == "true"
-
-
-def host(node: Node, service: Service) -> Service:
-    """Returns a service whose methods end with etcd's errors, and at once where a leader is asked for and not known."""
-    methods = tuple(
-        Unary(m.name, m.request, m.response, _unary(node, m.call))
-        if isinstance(m, Unary)
-        else Bidi(m.name, m.request, m.response, _bidi(node, m.call))
-        for m in service.methods
-    )
-    # The messages are etcd's, but under a name of our own, which means nothing to clients.
-    return Service(service.name, methods, described=False)
+CHECK_S = 0.25
+ELECTIONS_LOST = 3
+"""A stream whose client wants a leader ends when there was none for as long as so many elections may take."""
 
 
-def _check_leader(node: Node, call: Call) -> None:
-    if node.consensus_status.leader is None and wants_leader(call):
-        raise errors.no_leader()
+class Host:
+    """Gives services what all methods share, and ends streams that want a leader when there is none."""
 
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._streams: dict[asyncio.Task[Any], None] = {}
+        self._ended: set[asyncio.Task[Any]] = set()
+        self._lost_at: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
-def _unary(
-    node: Node, method: Callable[[Call, Any], Awaitable[Any]]
-) -> Callable[[Call, Any], Awaitable[Any]]:
-    @functools.wraps(method)
-    async def run(call: Call, request: Any) -> Any:
-        _check_leader(node, call)
+    def host(self, service: Service) -> Service:
+        """Returns a service whose methods end with etcd's errors, and that heeds the wish for a leader."""
+        methods = tuple(
+            Unary(m.name, m.request, m.response, self._unary(m.call))
+            if isinstance(m, Unary)
+            else Bidi(m.name, m.request, m.response, self._bidi(m.call))
+            for m in service.methods
+        )
+        # The messages are etcd's, but under a name of our own, which means nothing to clients.
+        return Service(service.name, methods, described=False)
+
+    @property
+    def _has_leader(self) -> bool:
+        return self._node.consensus_status.leader is not None
+
+    def _wants_leader(self, call: Call) -> bool:
+        """Returns whether the client wants one. Raises EtcdError if it does, and there is none."""
+        wants = call.metadata.get(REQUIRE_LEADER) == "true"
+        if wants and not self._has_leader:
+            raise errors.no_leader()
+        return wants
+
+    def _unary(
+        self, method: Callable[[Call, Any], Awaitable[Any]]
+    ) -> Callable[[Call, Any], Awaitable[Any]]:
+        @functools.wraps(method)
+        async def run(call: Call, request: Any) -> Any:
+            self._wants_leader(call)
+            try:
+                return await method(call, request)
+            except RequestError as error:
+                raise errors.translate(error) from None
+
+        return run
+
+    def _bidi(
+        self, method: Callable[[Stream[Any, Any]], Awaitable[None]]
+    ) -> Callable[[Stream[Any, Any]], Awaitable[None]]:
+        @functools.wraps(method)
+        async def run(stream: Stream[Any, Any]) -> None:
+            try:
+                if not self._wants_leader(stream):
+                    await method(stream)
+                    return
+                with self._ended_without_leader():
+                    await method(stream)
+            except RequestError as error:
+                raise errors.translate(error) from None
+
+        return run
+
+    @contextlib.contextmanager
+    def _ended_without_leader(self) -> Iterator[None]:
+        task = asyncio.current_task()
+        assert task is not None
+        self._streams[task] = None
+        if self._timer is None:
+            self._check()
         try:
-            return await method(call, request)
-        except RequestError as error:
-            raise errors.translate(error) from None
+            yield
+        except asyncio.CancelledError:
+            if task not in self._ended:
+                raise
+            task.uncancel()
+            raise errors.no_leader() from None
+        finally:
+            del self._streams[task]
+            self._ended.discard(task)
 
-    return run
-
-
-def _bidi(
-    node: Node, method: Callable[[Stream[Any, Any]], Awaitable[None]]
-) -> Callable[[Stream[Any, Any]], Awaitable[None]]:
-    @functools.wraps(method)
-    async def run(stream: Stream[Any, Any]) -> None:
-        _check_leader(node, stream)
-        try:
-            await method(stream)
-        except RequestError as error:
-            raise errors.translate(error) from None
-
-    return run
+    def _check(self) -> None:
+        """Looks whether there is a leader, as long as any stream wants one."""
+        self._timer = None
+        if not self._streams:
+            self._lost_at = None
+            return
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(CHECK_S, self._check)
+        if self._has_leader:
+            self._lost_at = None
+            return
+        if self._lost_at is None:
+            self._lost_at = loop.time()
+        patience_s = ELECTIONS_LOST * self._node.timing.election_timeout_ms_max / 1000
+        if loop.time() - self._lost_at >= patience_s:
+            for task in self._streams.keys() - self._ended:
+                self._ended.add(task)
+                task.cancel()

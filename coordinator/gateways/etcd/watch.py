@@ -78,7 +78,11 @@ class _WatchSession:
         """Sends one message; the caller holds `_writing`."""
         header = render.header(self._node, revision)
         await self._stream.send(
-            pb.WatchResponse(header=header, watch_id=watch_id, **response)  # type: ignore[arg-type]
+            pb.WatchResponse(
+                header=header,
+                watch_id=watch_id,
+                **response,  # type: ignore[arg-type]  # fields of the message
+            )
         )
 
     # --- requests -----------------------------------------------------------------------------------

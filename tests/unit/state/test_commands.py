@@ -92,7 +92,19 @@ def test_command_of_an_older_writer_means_what_it_meant() -> None:
 def test_format_of_a_bundle_stays() -> None:
     command = commands.encode_command(Write(Put(b"a", b"1")))
     entry = commands.encode_bundle([commands.encode_proposal(1, 2, command)])
-    assert entry.hex() == "019193010293a17796a170c40161c4013100c2c2c0"
+    assert entry.hex() == "019193010293a17798a170c40161c4013100c2c2c2c2c0"
+
+
+def test_entries_of_older_writers_mean_the_same() -> None:
+    put = Write(Put(b"a", b"1"))
+    entry = bytes.fromhex("019193010293a17796a170c40161c4013100c2c2c0")
+    proposal = commands.decode_proposal(commands.decode_bundle(entry)[0])
+    assert commands.decode_command(proposal.command) == put
+    txn = Txn((), (Range(Selector(b"a"), 3, 1, True),))
+    old = msgspec.msgpack.encode(
+        ["w", ["t", [], [["r", [b"a", None], 3, 1, True, False, b"", b""]], []], None]
+    )
+    assert commands.decode_command(old) == Write(txn)
 
 
 def test_operators_are_numbered_as_on_the_wire() -> None:

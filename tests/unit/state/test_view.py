@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from coordinator.state.commands import Compare, Operator, Range, Selector, Target
+from coordinator.state.commands import Compare, Operator, Order, Range, Selector, Target
 from coordinator.state.keyspace import Keyspace
 from coordinator.state.model import Event, KeyValue
 from coordinator.state.results import Code, Failure, RangeResult
@@ -276,3 +278,35 @@ def test_compare_without_meaning(
 ) -> None:
     answer = holds(keyspace, Compare(Selector(b"c"), operator, target, operand))
     assert isinstance(answer, Failure) and answer.code is Code.UNDECODABLE
+
+
+def test_a_range_is_sorted_and_sifted_before_its_limit() -> None:
+    keyspace = Keyspace()
+    for key, value in ((b"a", b"2"), (b"b", b"1"), (b"c", b"3"), (b"b", b"2"), (b"d", b"0")):
+        prev = keyspace.get(key)
+        revision = keyspace.revision + 1
+        created, version = (prev.create_revision, prev.version + 1) if prev else (revision, 1)
+        kv = KeyValue(key, value, created, revision, version, 0)
+        keyspace.commit((Event(key, kv, prev),))
+
+    def read(**fields: Any) -> tuple[bytes, bool, int]:
+        result = read_range(keyspace, Range(ALL, **fields))
+        return b"".join(names(result)), result.more, result.count
+
+    assert read(descending=True, limit=2) == (b"dc", True, 4)
+    # Keys that are equal stand in ascending order, backwards too.
+    assert read(order=Order.VALUE) == (b"dabc", False, 4)
+    assert read(order=Order.VALUE, descending=True) == (b"cabd", False, 4)
+    assert read(order=Order.VERSION, descending=True, limit=1) == (b"b", True, 4)
+    assert read(order=Order.MOD_REVISION) == (b"acbd", False, 4)
+    assert read(order=Order.CREATE_REVISION, descending=True) == (b"dcba", False, 4)
+    # What is sifted out is counted.
+    assert read(min_mod_revision=5) == (b"bd", False, 4)
+    assert read(max_mod_revision=4, limit=1) == (b"a", True, 4)
+    assert read(min_create_revision=3, max_create_revision=4) == (b"bc", False, 4)
+    one = Range(Selector(b"a"), min_mod_revision=9)
+    assert read_range(keyspace, one) == RangeResult((), count=1)
+    small = Range(ALL, order=Order.VALUE, keys_only=True)
+    result = read_range(keyspace, small, size_bytes_max=110)
+    assert names(result) == [b"d", b"a"] and result.more
+    assert read(order=Order.VALUE, count_only=True) == (b"", False, 4)
