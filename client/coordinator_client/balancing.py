@@ -105,6 +105,10 @@ class PowerOfTwo:
         if len(among) == 1:
             return among[0]
         first, second = random.sample(among, 2)
+        if not (_weight(first) or _weight(second)):
+            # Others may have a weight; if none has, any will do.
+            weighted = [instance for instance in among if _weight(instance)]
+            return random.choice(weighted or among)
         return min(first, second, key=lambda instance: _pressure(instance, load))
 
 
@@ -126,10 +130,12 @@ class ConsistentHash:
     def _build(self, among: Sequence[Instance]) -> None:
         heaviest = max(map(_weight, among))
         scale = min(1.0, RING_WEIGHT_MAX / heaviest) if heaviest else 0.0
+        # Weight 0 has no place on the ring, unless there is no other.
+        placed = [instance for instance in among if _weight(instance)] or among
         ring = sorted(
             (
                 (_hash(f"{instance.id}#{number}".encode()), instance)
-                for instance in among
+                for instance in placed
                 for number in range(max(1, round(RING_POINTS * scale * _weight(instance))))
             ),
             key=lambda point: (point[0], point[1].id),

@@ -50,6 +50,8 @@ COMPLAINTS_S = 10.0
 STOP_S = 0.5
 """How long runs that were cancelled may take to end."""
 
+MAINTENANCE = "maintenance"
+
 Pair = tuple[str, str]
 """Service and id of an instance."""
 
@@ -209,7 +211,9 @@ class CheckRunner:
                 if watched is not None:
                     self._forget(watched)
                 watched = running[name] = self._begin(instance, name, now)
-            watched.note_status(seen.status, now)
+            # In maintenance an instance may fail its checks for as long as its operator likes.
+            held_back = instance.state.status == MAINTENANCE
+            watched.note_status("" if held_back else seen.status, now)
             self._plan(watched)
 
     def _begin(self, instance: Instance, name: str, now: float) -> Watched:
@@ -349,6 +353,8 @@ class CheckRunner:
         if watched.gone or not watched.same(instance):
             return
         if instance.checks[watched.name].status != "critical" or self._excess(watched):
+            return
+        if instance.state.status == MAINTENANCE:
             return
         judged = 0 if known is None else known.mod_revision
         if await self._write(outcomes.removal_of(instance, slot, revision, watched.name, judged)):

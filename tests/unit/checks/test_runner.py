@@ -151,6 +151,27 @@ async def test_a_removal_is_called_off_when_the_check_passes_again() -> None:
         assert on.status("i") == "passing"
 
 
+async def test_in_maintenance_an_instance_may_fail_for_as_long_as_its_operator_likes() -> None:
+    async with stage() as on, target() as aim:
+        await on.register("i", aim.port, tcp=TCP | {"deregister_critical_after_ms": 200})
+        state = b"/services/pay/state/i"
+        await on.propose(Put(state, b'{"state": "maintenance"}', SESSION))
+        await on.wait_status("i", "maintenance")
+        await aim.shut()
+        await on.wait(
+            lambda: (i := on.instance("i")) is not None and i.checks["tcp"].status == "critical"
+        )
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        await on.wait(lambda: loop.time() > began + 0.4)
+        assert on.status("i") == "maintenance"
+        watched = on.members[0].runner._running["pay", "i"]["tcp"]
+        await on.members[0].runner._remove(watched)
+        assert on.status("i") == "maintenance"
+        await on.propose(Put(state, b'{"state": "passing"}', SESSION))
+        await on.wait_status("i", None)
+
+
 async def test_a_removal_that_what_readers_see_does_not_bear_out_is_not_made() -> None:
     async with stage() as on, target() as aim:
         await on.register("i", aim.port, tcp=TCP | {"deregister_critical_after_ms": 60_000})

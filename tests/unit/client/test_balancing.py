@@ -136,6 +136,17 @@ def test_weights_on_the_ring() -> None:
     assert 2 < found["i-1"] / found["i-2"] < 4.5
 
 
+@pytest.mark.parametrize(
+    "policy", [Weighted(), LeastOutstanding(), PowerOfTwo(), ConsistentHash()], ids=type
+)
+def test_weight_0_gets_a_call_only_if_there_is_no_other(policy: Policy) -> None:
+    world = World(make(1, weight=0), make(2, weight=0), make(3, weight=1))
+    balancer = world.balancer(policy)
+    assert {balancer.pick(f"{n}").instance.id for n in range(300)} == {"i-3"}
+    world.instances = world.instances[:2]
+    assert {balancer.pick(f"{n}").instance.id for n in range(300)} == {"i-1", "i-2"}
+
+
 def test_the_own_zone_first() -> None:
     world = World(make(1, zone="a"), make(2, zone="b"), make(3, zone="a"))
     balancer = world.balancer(ZoneFirst("a"))
