@@ -38,7 +38,7 @@ ROOMS = {
         f"errors config catalog {NODE}", "aiohttp yarl grpc grpc_health msgspec structlog"
     ),
     "api": room(
-        f"errors config rpc naming catalog node.expiry {NODE}",
+        f"errors config rpc naming catalog checks.definitions node.expiry {NODE}",
         "coordinator_client.pb google.protobuf",
     ),
     "wire": room("errors config rpc", "grpc grpc_health grpc_reflection google uvloop structlog"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from coordinator.api import registry_writes as writes
 from coordinator.api import render
 from coordinator.api.convert import Converter, prefix_end
+from coordinator.api.registry_checks import judge_checks
 from coordinator.api.registry_messages import definition_of, naming_fields, status_of
 from coordinator.api.registry_reads import RegistryReads
 from coordinator.api.registry_sessions import InstanceSessions
@@ -59,6 +60,7 @@ class RegistryService:
         instance = request.instance
         with naming_fields("instance."):
             value = definition_of(instance)
+            judge_checks(instance.checks, instance.address, instance.port, self._node.limits)
             definition = self._put(definition_key(instance.service, instance.id), value, 0)
             said = encode_state(status_of(instance.state, "passing"), instance.note)
             state = self._put(state_key(instance.service, instance.id), said, 0)

@@ -6,22 +6,14 @@ import contextlib
 from collections.abc import Iterator
 from typing import Protocol
 
+from coordinator.api.registry_checks import check_fields, check_message
+from coordinator.api.registry_states import STATES, STATUSES
 from coordinator.catalog.definitions import FieldError, check_service, encode_definition
 from coordinator.catalog.feeds import Change
 from coordinator.catalog.instances import Instance
 from coordinator.rpc import invalid
 from coordinator_client.pb import common_pb2, registry_pb2
 
-STATUSES: dict[registry_pb2.State, str] = {
-    registry_pb2.STATE_STARTING: "starting",
-    registry_pb2.STATE_PASSING: "passing",
-    registry_pb2.STATE_WARNING: "warning",
-    registry_pb2.STATE_CRITICAL: "critical",
-    registry_pb2.STATE_DRAINING: "draining",
-    registry_pb2.STATE_MAINTENANCE: "maintenance",
-    registry_pb2.STATE_UNKNOWN: "unknown",
-}
-_STATES = {status: state for state, status in STATUSES.items()}
 _TCP = "tcp"
 
 
@@ -91,6 +83,8 @@ def definition_of(instance: registry_pb2.Instance) -> bytes:
             "weight": instance.weight if instance.HasField("weight") else None,
             "zone": instance.zone or None,
             "version": instance.version or None,
+            "checks": {name: check_fields(name, check) for name, check in instance.checks.items()}
+            or None,
         },
     )
 
@@ -118,13 +112,18 @@ def instance_message(instance: Instance) -> registry_pb2.Instance:
         weight=instance.weight,
         zone=instance.zone or "",
         version=instance.version or "",
-        state=_STATES[instance.state.status],
+        state=STATES[instance.state.status],
         note=instance.state.note,
         healthy=instance.healthy,
         guarded=instance.state.guarded,
         create_revision=instance.create_revision,
         mod_revision=instance.mod_revision,
         session=instance.session,
+        checks={name: check_message(c) for name, c in instance.check_definitions.items()},
+        check_results={
+            name: registry_pb2.CheckResult(state=STATES[result.status], note=result.note)
+            for name, result in instance.checks.items()
+        },
     )
 
 

@@ -35,8 +35,89 @@ class Port(_message.Message):
     protocol: str
     def __init__(self, port: _Optional[int] = ..., protocol: _Optional[str] = ...) -> None: ...
 
+class HttpCheck(_message.Message):
+    __slots__ = ("url", "method", "headers", "status", "body_contains", "tls_verify")
+    class HeadersEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    URL_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    HEADERS_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    BODY_CONTAINS_FIELD_NUMBER: _ClassVar[int]
+    TLS_VERIFY_FIELD_NUMBER: _ClassVar[int]
+    url: str
+    method: str
+    headers: _containers.ScalarMap[str, str]
+    status: str
+    body_contains: str
+    tls_verify: bool
+    def __init__(self, url: _Optional[str] = ..., method: _Optional[str] = ..., headers: _Optional[_Mapping[str, str]] = ..., status: _Optional[str] = ..., body_contains: _Optional[str] = ..., tls_verify: bool = ...) -> None: ...
+
+class TcpCheck(_message.Message):
+    __slots__ = ("host", "port")
+    HOST_FIELD_NUMBER: _ClassVar[int]
+    PORT_FIELD_NUMBER: _ClassVar[int]
+    host: str
+    port: int
+    def __init__(self, host: _Optional[str] = ..., port: _Optional[int] = ...) -> None: ...
+
+class GrpcCheck(_message.Message):
+    __slots__ = ("host", "port", "service", "tls")
+    HOST_FIELD_NUMBER: _ClassVar[int]
+    PORT_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    TLS_FIELD_NUMBER: _ClassVar[int]
+    host: str
+    port: int
+    service: str
+    tls: bool
+    def __init__(self, host: _Optional[str] = ..., port: _Optional[int] = ..., service: _Optional[str] = ..., tls: bool = ...) -> None: ...
+
+class TtlCheck(_message.Message):
+    __slots__ = ("ttl_ms",)
+    TTL_MS_FIELD_NUMBER: _ClassVar[int]
+    ttl_ms: int
+    def __init__(self, ttl_ms: _Optional[int] = ...) -> None: ...
+
+class Check(_message.Message):
+    __slots__ = ("http", "tcp", "grpc", "ttl", "interval_ms", "timeout_ms", "failures_before_critical", "successes_before_passing", "initial", "deregister_critical_after_ms")
+    HTTP_FIELD_NUMBER: _ClassVar[int]
+    TCP_FIELD_NUMBER: _ClassVar[int]
+    GRPC_FIELD_NUMBER: _ClassVar[int]
+    TTL_FIELD_NUMBER: _ClassVar[int]
+    INTERVAL_MS_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUT_MS_FIELD_NUMBER: _ClassVar[int]
+    FAILURES_BEFORE_CRITICAL_FIELD_NUMBER: _ClassVar[int]
+    SUCCESSES_BEFORE_PASSING_FIELD_NUMBER: _ClassVar[int]
+    INITIAL_FIELD_NUMBER: _ClassVar[int]
+    DEREGISTER_CRITICAL_AFTER_MS_FIELD_NUMBER: _ClassVar[int]
+    http: HttpCheck
+    tcp: TcpCheck
+    grpc: GrpcCheck
+    ttl: TtlCheck
+    interval_ms: int
+    timeout_ms: int
+    failures_before_critical: int
+    successes_before_passing: int
+    initial: State
+    deregister_critical_after_ms: int
+    def __init__(self, http: _Optional[_Union[HttpCheck, _Mapping]] = ..., tcp: _Optional[_Union[TcpCheck, _Mapping]] = ..., grpc: _Optional[_Union[GrpcCheck, _Mapping]] = ..., ttl: _Optional[_Union[TtlCheck, _Mapping]] = ..., interval_ms: _Optional[int] = ..., timeout_ms: _Optional[int] = ..., failures_before_critical: _Optional[int] = ..., successes_before_passing: _Optional[int] = ..., initial: _Optional[_Union[State, str]] = ..., deregister_critical_after_ms: _Optional[int] = ...) -> None: ...
+
+class CheckResult(_message.Message):
+    __slots__ = ("state", "note")
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    state: State
+    note: str
+    def __init__(self, state: _Optional[_Union[State, str]] = ..., note: _Optional[str] = ...) -> None: ...
+
 class Instance(_message.Message):
-    __slots__ = ("service", "id", "address", "port", "ports", "metadata", "tags", "weight", "zone", "version", "state", "note", "healthy", "guarded", "create_revision", "mod_revision", "session")
+    __slots__ = ("service", "id", "address", "port", "ports", "metadata", "tags", "weight", "zone", "version", "state", "note", "checks", "healthy", "guarded", "create_revision", "mod_revision", "session", "check_results")
     class PortsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -51,6 +132,20 @@ class Instance(_message.Message):
         key: str
         value: str
         def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class ChecksEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: Check
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[Check, _Mapping]] = ...) -> None: ...
+    class CheckResultsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: CheckResult
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[CheckResult, _Mapping]] = ...) -> None: ...
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
     ADDRESS_FIELD_NUMBER: _ClassVar[int]
@@ -63,11 +158,13 @@ class Instance(_message.Message):
     VERSION_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     NOTE_FIELD_NUMBER: _ClassVar[int]
+    CHECKS_FIELD_NUMBER: _ClassVar[int]
     HEALTHY_FIELD_NUMBER: _ClassVar[int]
     GUARDED_FIELD_NUMBER: _ClassVar[int]
     CREATE_REVISION_FIELD_NUMBER: _ClassVar[int]
     MOD_REVISION_FIELD_NUMBER: _ClassVar[int]
     SESSION_FIELD_NUMBER: _ClassVar[int]
+    CHECK_RESULTS_FIELD_NUMBER: _ClassVar[int]
     service: str
     id: str
     address: str
@@ -80,12 +177,14 @@ class Instance(_message.Message):
     version: str
     state: State
     note: str
+    checks: _containers.MessageMap[str, Check]
     healthy: bool
     guarded: bool
     create_revision: int
     mod_revision: int
     session: int
-    def __init__(self, service: _Optional[str] = ..., id: _Optional[str] = ..., address: _Optional[str] = ..., port: _Optional[int] = ..., ports: _Optional[_Mapping[str, Port]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., tags: _Optional[_Iterable[str]] = ..., weight: _Optional[int] = ..., zone: _Optional[str] = ..., version: _Optional[str] = ..., state: _Optional[_Union[State, str]] = ..., note: _Optional[str] = ..., healthy: bool = ..., guarded: bool = ..., create_revision: _Optional[int] = ..., mod_revision: _Optional[int] = ..., session: _Optional[int] = ...) -> None: ...
+    check_results: _containers.MessageMap[str, CheckResult]
+    def __init__(self, service: _Optional[str] = ..., id: _Optional[str] = ..., address: _Optional[str] = ..., port: _Optional[int] = ..., ports: _Optional[_Mapping[str, Port]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., tags: _Optional[_Iterable[str]] = ..., weight: _Optional[int] = ..., zone: _Optional[str] = ..., version: _Optional[str] = ..., state: _Optional[_Union[State, str]] = ..., note: _Optional[str] = ..., checks: _Optional[_Mapping[str, Check]] = ..., healthy: bool = ..., guarded: bool = ..., create_revision: _Optional[int] = ..., mod_revision: _Optional[int] = ..., session: _Optional[int] = ..., check_results: _Optional[_Mapping[str, CheckResult]] = ...) -> None: ...
 
 class RegisterRequest(_message.Message):
     __slots__ = ("instance", "session", "ttl_ms", "disconnect_grace_ms", "keep_state", "request")

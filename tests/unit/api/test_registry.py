@@ -111,6 +111,27 @@ async def test_what_is_written_is_what_the_page_specifies(face: Face) -> None:
     assert {kv.mod_revision for kv in kvs} == {reply.header.revision}, "in one transaction"
 
 
+async def test_checks_stand_in_the_definition_and_are_judged_before(face: Face) -> None:
+    check = pb.Check(http=pb.HttpCheck(url="/health"), interval_ms=5_000, initial="STATE_PASSING")
+    queue = pb.Check(ttl=pb.TtlCheck(ttl_ms=30_000))
+    await register(face, instance(checks={"web": check, "queue": queue}))
+    definition, _ = await stored(face, DEFINITION)
+    assert definition["checks"] == {
+        "web": {"kind": "http", "url": "/health", "interval_ms": 5_000, "initial": "passing"},
+        "queue": {"kind": "ttl", "ttl_ms": 30_000},
+    }
+    check.interval_ms = 1
+    for checks, field in (
+        ({"web": check}, "instance.checks[web].interval_ms"),
+        ({"web": pb.Check()}, "instance.checks[web]"),
+        ({"a b": queue}, "instance.checks"),
+        ({f"c{n}": queue for n in range(33)}, "instance.checks"),
+    ):
+        error = await refused(register(face, instance("p-2", checks=checks)))
+        assert error[0] is grpc.StatusCode.INVALID_ARGUMENT and error[2]["field"] == field
+    assert face.node.state.session_count == 1, "what is wrong opens no session"
+
+
 async def test_a_session_is_opened_where_none_is_given(face: Face) -> None:
     reply = await register(face)
     record = (await got(face, reply.session)).session

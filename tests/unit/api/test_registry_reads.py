@@ -84,6 +84,34 @@ async def test_what_was_registered_is_told_as_it_was(face: Face) -> None:
     assert not (await listed(face, "nobody")).instances
 
 
+async def test_checks_are_told_with_their_results(face: Face) -> None:
+    check = pb.Check(tcp=pb.TcpCheck(port=81), timeout_ms=500, deregister_critical_after_ms=9)
+    described = instance(checks={"tcp": check, "queue": pb.Check(ttl=pb.TtlCheck(ttl_ms=500))})
+    # What a request says of results is passed over.
+    described.check_results["tcp"].state = pb.STATE_PASSING
+    await register(face, described)
+    (found,) = (await listed(face, "pay")).instances
+    assert dict(found.checks) == dict(described.checks)
+    assert {name: (r.state, r.note) for name, r in found.check_results.items()} == {
+        "tcp": (pb.STATE_STARTING, "no result yet"),
+        "queue": (pb.STATE_CRITICAL, "nothing is reported"),
+    }
+    assert (found.state, found.note) == (pb.STATE_CRITICAL, "queue: nothing is reported")
+    stream = watch(face)
+    await stream.read()
+    await put(face, "/services/pay/checks/p-1/queue", '{"state": "warning", "note": "long"}')
+    (change,) = (await stream.read()).changes
+    result = change.instance.check_results["queue"]
+    assert (change.type, result.state, result.note) == (CHANGED, pb.STATE_WARNING, "long")
+    stream.cancel()
+
+
+async def test_a_check_that_makes_no_sense_is_told_as_far_as_it_does(face: Face) -> None:
+    await define(face, "a", checks={"x": {"kind": "http", "url": [], "interval_ms": 1e9, "n": {}}})
+    (found,) = (await listed(face, "pay")).instances
+    assert found.checks["x"] == pb.Check(http=pb.HttpCheck())
+
+
 async def test_an_instance_that_the_cluster_keeps_is_marked(face: Face) -> None:
     await define(face, "a")
     await put(face, "/services/pay/state/a", '{"state": "critical", "guarded": true}')
