@@ -44,7 +44,7 @@ ROOMS = {
     "wire": room("errors config rpc", "grpc grpc_health grpc_reflection google uvloop structlog"),
     "gateways.dns": room(f"errors config naming catalog {NODE}", "structlog"),
     "gateways.etcd": room(
-        f"errors config naming rpc http node.messages state.view {NODE}",
+        f"errors config naming rpc http node.messages state.view state.tally {NODE}",
         "aiohttp google.protobuf structlog xxhash",
     ),
     "gateways": room(f"errors config rpc http catalog {NODE}", "aiohttp"),

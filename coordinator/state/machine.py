@@ -93,6 +93,11 @@ class StateMachine:
         return len(self._sessions)
 
     @property
+    def hash_of_keys(self) -> int:
+        """The sum of `tally.hash_of` of all keys: that at an earlier revision follows from what changed since."""
+        return self._keyspace.hash_of_keys
+
+    @property
     def sequence_parent_count(self) -> int:
         """Parents that a sequence number was ever counted for."""
         return len(self._keyspace.counters)

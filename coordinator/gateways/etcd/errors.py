@@ -100,6 +100,10 @@ _FAILURES = {
 }
 
 
+def bad_transferee() -> EtcdError:
+    return EtcdError(Status.FAILED_PRECONDITION, "bad leader transferee")
+
+
 def error(failure: Failure) -> RequestError:
     """Returns the exception for a failure that the state machine answered with."""
     make = _FAILURES.get(failure.code)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -55,9 +56,14 @@ class Etcd:
             response_deserializer=response.FromString,
         )(timeout=30, **more)
 
+    async def ask(self, method: str, request: Any, **more: Any) -> Any:
+        """Calls a method whose response stands beside its request."""
+        module = sys.modules[type(request).__module__]
+        response = getattr(module, type(request).__name__.removesuffix("Request") + "Response")
+        return await self.call(method, request, response, **more)
+
     async def kv(self, method: str, request: Any) -> Any:
-        response = getattr(kv_pb2, type(request).__name__.replace("Request", "Response"))
-        return await self.call(f"etcdserverpb.KV/{method}", request, response)
+        return await self.ask(f"etcdserverpb.KV/{method}", request)
 
     async def put(self, key: bytes, value: bytes = b"v", **more: Any) -> kv_pb2.PutResponse:
         response = await self.kv("Put", kv_pb2.PutRequest(key=key, value=value, **more))
