@@ -5,6 +5,7 @@ from __future__ import annotations
 from coordinator.errors import RequestError, Status
 from coordinator.gateways.etcd import errors, render
 from coordinator.gateways.etcd.lines import (
+    as_from_a_client,
     leave,
     leaving_on_failure,
     prefix_of,
@@ -50,7 +51,7 @@ class ElectionService:
 
     def service(self) -> Service:
         """Returns the methods for a host."""
-        return Service(
+        return as_from_a_client(
             "v3electionpb.Election",
             (
                 Unary("Campaign", pb.CampaignRequest, pb.CampaignResponse, self.campaign),
@@ -67,7 +68,9 @@ class ElectionService:
     async def campaign(self, call: Call, request: pb.CampaignRequest) -> pb.CampaignResponse:
         """Returns when the caller leads."""
         node, deadline = self._node, self._deadline(call)
-        kv, lease = await stand_in_line(node, request.name, request.lease, request.value, deadline)
+        kv, lease, revision = await stand_in_line(
+            node, request.name, request.lease, request.value, deadline
+        )
         leader = pb.LeaderKey(name=request.name, key=kv.key, rev=kv.create_revision, lease=lease)
         async with leaving_on_failure(node, kv):
             if kv.value != request.value:
@@ -76,7 +79,7 @@ class ElectionService:
             leads = await wait_for_turn(node, request.name, kv)
         if not leads:
             raise errors.lease_not_found()
-        return pb.CampaignResponse(header=render.header(node), leader=leader)
+        return pb.CampaignResponse(header=render.header(node, revision), leader=leader)
 
     async def proclaim(self, call: Call, request: pb.ProclaimRequest) -> pb.ProclaimResponse:
         """Changes what the leader proclaims."""
@@ -150,4 +153,4 @@ def _everyone(name: bytes) -> Selector:
 
 def _check_leader(leader: pb.LeaderKey) -> None:
     if not leader.key:
-        raise RequestError(Status.INVALID_ARGUMENT, "ETCD", '"leader" field must be provided')
+        raise RequestError(Status.UNKNOWN, "ETCD", '"leader" field must be provided')

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
-from coordinator.errors import RequestError
+from coordinator.errors import RequestError, Status
 from coordinator.gateways.etcd import errors
 from coordinator.gateways.etcd.lease import open_session
 from coordinator.node.interface import Node
 from coordinator.node.watches import Compacted, Filter
+from coordinator.rpc import Bidi, Call, Service, Unary
 from coordinator.state.commands import (
     Compare,
     DeleteRange,
@@ -38,6 +40,31 @@ _leaving: set[asyncio.Task[None]] = set()
 """Keeps tasks that nobody waits for."""
 
 
+def as_from_a_client(name: str, methods: tuple[Unary | Bidi, ...]) -> Service:
+    """Returns a service whose refusals have no code: an etcd is a client of itself in these, and loses it."""
+    return Service(
+        name,
+        tuple(
+            Unary(m.name, m.request, m.response, _without_code(m.call))
+            if isinstance(m, Unary)
+            else m
+            for m in methods
+        ),
+    )
+
+
+def _without_code(
+    method: Callable[[Call, Any], Awaitable[Any]],
+) -> Callable[[Call, Any], Awaitable[Any]]:
+    async def run(call: Call, request: Any) -> Any:
+        try:
+            return await method(call, request)
+        except errors.EtcdError as error:
+            raise RequestError(Status.UNKNOWN, error.reason, error.message) from None
+
+    return run
+
+
 def prefix_of(name: bytes) -> bytes:
     """Returns what the keys of all who stand in line for a name begin with."""
     return name + b"/"
@@ -53,8 +80,8 @@ async def propose(node: Node, write: Write, deadline: float) -> Outcome:
 
 async def stand_in_line(
     node: Node, name: bytes, lease: int, value: bytes, deadline: float
-) -> tuple[KeyValue, int]:
-    """Creates the key of a caller, or finds that it is there; returns it and its lease."""
+) -> tuple[KeyValue, int, int]:
+    """Creates the key of a caller, or finds that it is there; returns it, its lease and the revision."""
     if not lease:
         lease, _ = await open_session(node, 0, TTL_S, deadline)
     key = prefix_of(name) + b"%x" % lease
@@ -66,7 +93,7 @@ async def stand_in_line(
     assert isinstance(outcome.result, TxnResult)
     found = outcome.result.responses[-1]
     assert isinstance(found, RangeResult)
-    return found.kvs[0], lease
+    return found.kvs[0], lease, outcome.revision
 
 
 async def wait_for_turn(node: Node, name: bytes, mine: KeyValue) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from coordinator.gateways.etcd import errors, render
 from coordinator.gateways.etcd.lines import (
+    as_from_a_client,
     leave,
     leaving_on_failure,
     stand_in_line,
@@ -22,7 +23,7 @@ class LockService:
 
     def service(self) -> Service:
         """Returns the methods for a host."""
-        return Service(
+        return as_from_a_client(
             "v3lockpb.Lock",
             (
                 Unary("Lock", pb.LockRequest, pb.LockResponse, self.lock),
@@ -37,7 +38,7 @@ class LockService:
         """Returns when the caller holds the lock, which it does as long as the key exists that it is told."""
         node = self._node
         deadline = self._deadline(call)
-        kv, _ = await stand_in_line(node, request.name, request.lease, b"", deadline)
+        kv, _, _ = await stand_in_line(node, request.name, request.lease, b"", deadline)
         async with leaving_on_failure(node, kv):
             held = await wait_for_turn(node, request.name, kv)
         if not held:
@@ -47,5 +48,7 @@ class LockService:
 
     async def unlock(self, call: Call, request: pb.UnlockRequest) -> pb.UnlockResponse:
         """Deletes the key of a lock."""
+        if not request.key:
+            raise errors.empty_key()
         outcome = await leave(self._node, request.key, None, self._deadline(call))
         return pb.UnlockResponse(header=render.header(self._node, outcome.revision))

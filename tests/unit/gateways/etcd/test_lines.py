@@ -27,7 +27,7 @@ async def test_each_waits_for_the_one_before_it_only(etcd: Etcd) -> None:
     node, places = etcd.node, []
     for id in (5, 6, 7):
         await grant(etcd, id)
-        kv, lease = await stand_in_line(node, b"n", id, b"", soon())
+        kv, lease, _ = await stand_in_line(node, b"n", id, b"", soon())
         assert lease == id
         places.append(kv)
     # A name that only begins alike is another line.
@@ -62,7 +62,7 @@ async def test_an_end_is_seen_though_the_key_is_there_again(etcd: Etcd) -> None:
 
 async def test_who_fails_while_it_waits_leaves(etcd: Etcd) -> None:
     await grant(etcd, 5)
-    kv, _ = await stand_in_line(etcd.node, b"n", 5, b"", soon())
+    kv, _, _ = await stand_in_line(etcd.node, b"n", 5, b"", soon())
     with pytest.raises(ZeroDivisionError):
         async with leaving_on_failure(etcd.node, kv):
             raise ZeroDivisionError

@@ -65,7 +65,7 @@ async def test_a_lease_that_ends_in_line_gets_no_lock(etcd: Etcd) -> None:
     await in_line(etcd, 2)
     await etcd.ask("etcdserverpb.Lease/LeaseRevoke", lease_pb2.LeaseRevokeRequest(ID=11))
     await etcd.ask("v3lockpb.Lock/Unlock", pb.UnlockRequest(key=first.key))
-    assert await etcd.refused(second) == ("NOT_FOUND", "etcdserver: requested lease not found")
+    assert await etcd.refused(second) == ("UNKNOWN", "etcdserver: requested lease not found")
 
 
 async def test_without_a_lease_the_server_grants_one(etcd: Etcd) -> None:
@@ -74,5 +74,5 @@ async def test_without_a_lease_the_server_grants_one(etcd: Etcd) -> None:
     assert held.key == b"l/%x" % kv.lease
     record = etcd.node.state.session(kv.lease)
     assert record is not None and record.ttl_ms == 60_000
-    missing = ("NOT_FOUND", "etcdserver: requested lease not found")
+    missing = ("UNKNOWN", "etcdserver: requested lease not found")
     assert await etcd.refused(lock(etcd, 404)) == missing
