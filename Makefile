@@ -4,7 +4,7 @@
 PYTHON ?= python3
 ARGS ?=
 # Of the simulation: the first seed (another one each time if not set), and how many in `make test-all`.
-export SEED SEEDS
+export SEED SEEDS PROGRAMS
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -18,7 +18,7 @@ PIP_FLAGS := --quiet --disable-pip-version-check --no-input
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run demo test test-all gen check fix bench clean python
+.PHONY: help install run demo test test-all test-etcd etcd gen check fix bench clean python
 
 help: ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,16 @@ test-all: $(INSTALLED) $(FUZZ_INSTALLED) ## Run every test, the slow ones too (A
 	@run() { $(BIN)/python -m pytest "$$@" $(ARGS) && return; status=$$?; [ $$status -eq 5 ] && none=$$none. || failed=1; }; \
 	    run -m 'not alone' -n 2 --dist loadgroup; run -m alone; \
 	    [ "$$none" != .. ] && [ -z "$$failed" ]
+
+test-etcd: $(INSTALLED) etcd ## Compare etcd's API with a real etcd (PROGRAMS=10000: so many random programs; SEED)
+	@$(BIN)/python -m pytest tests/etcd $(ARGS)
+
+# Debian's, where there is none: that takes root, or a word of yours.
+etcd:
+	@command -v etcd >/dev/null && command -v etcdctl >/dev/null || { \
+	    echo "Installing Debian's etcd-server and etcd-client ..."; \
+	    { apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -qq -y etcd-server etcd-client; } \
+	        >/dev/null 2>&1 || { echo "There is no etcd here. On Debian and Ubuntu: apt install etcd-server etcd-client" >&2; exit 1; }; }
 
 gen: $(INSTALLED) $(GEN_INSTALLED) ## Generate code: protobuf messages and the blocking face of the client
 	@$(GEN_VENV)/bin/python scripts/gen $(ARGS)

@@ -16,6 +16,7 @@ from tests.etcd.programs import Writer
 from tests.etcd.remote import Remote
 
 pytestmark = [
+    pytest.mark.full,
     pytest.mark.skipif(not peers.installed(), reason="there is no etcd here: make test-etcd"),
     pytest.mark.timeout(3_600),
 ]

@@ -11,7 +11,10 @@ from tests.etcd.comparison import normalise
 from tests.etcd.remote import Answer, Remote
 from tests.etcd.scenario import calls
 
-pytestmark = pytest.mark.skipif(not peers.installed(), reason="there is no etcd here")
+pytestmark = [
+    pytest.mark.full,
+    pytest.mark.skipif(not peers.installed(), reason="there is no etcd here: make test-etcd"),
+]
 
 NEWER = "an etcd 3.5 has the header, as we have"
 OTHER_WORDS = "the words are those of the gRPC library"
