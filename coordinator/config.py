@@ -92,6 +92,7 @@ class Limits:
     dns_large_answers_per_s_max: int = 100
     """Answers of more than 512 bytes over UDP to one network of clients, a /24 or /56."""
     dns_tcp_connections_max: int = 256
+    http_connections_max: int = 1_000
     dns_forwards_max: int = 256
     """Questions that resolvers are being asked for clients."""
     checks_max: int = 20_000
@@ -172,6 +173,8 @@ class Config:
     """Keeps clusters with the same member names apart; the same on all members."""
     insecure: bool = False
     """Allow listening on addresses other than loopback, without encryption or authentication."""
+    http_address: str = ""
+    """Where HTTP is answered: etcd's JSON gateway, and whether this node is well; empty: nowhere."""
     dns_address: str = ""
     """Where DNS is answered, over UDP and TCP; empty: nowhere."""
     dns_domain: str = "coordinator."

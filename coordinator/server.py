@@ -28,8 +28,13 @@ from coordinator.consensus.engine.member import Engine
 from coordinator.consensus.settings import EngineConfig
 from coordinator.gateways.dns.gateway import DnsGateway
 from coordinator.gateways.etcd.gateway import EtcdGateway
+from coordinator.gateways.etcd.json_gateway import JsonGateway
+from coordinator.gateways.etcd.metrics import register_metrics
 from coordinator.heap import Heap
+from coordinator.http.listener import HttpListener
+from coordinator.http.wellness import register_wellness
 from coordinator.joining import Origin, find_origin
+from coordinator.naming import split_address
 from coordinator.node.member import MemberNode
 from coordinator.wire.grpc_aio import GrpcAioServer
 
@@ -99,11 +104,26 @@ class Server:
         ]
         self._etcd = EtcdGateway(self.node)
         self._grpc = GrpcAioServer([*services, *self._etcd.services()], limits)
+        self._http = self._listen_for_http() if config.http_address else None
         self._dns = DnsGateway(self.node, self._catalog, config) if config.dns_address else None
         self._checks = CheckRunner(self.node, self._catalog, config)
         self._health: asyncio.Task[None] | None = None
         self._following: asyncio.Task[None] | None = None
         self._heap = Heap()
+
+    def _listen_for_http(self) -> HttpListener:
+        limits = self.config.limits
+        listener = HttpListener(2 * limits.request_size_bytes_max, limits.http_connections_max)
+        JsonGateway(self.node, self._etcd.services()).register(listener)
+        register_wellness(listener, self._unready)
+        register_metrics(listener, self.node)
+        return listener
+
+    def _unready(self) -> str:
+        """Returns why this member can't do its work; empty: it can."""
+        if self._health is None:
+            return "it has not started yet"
+        return "" if self.node.consensus_status.leader is not None else "it knows no leader"
 
     def _fail(self, error: BaseException) -> None:
         if not self._failed.done():
@@ -112,6 +132,8 @@ class Server:
     async def start(self) -> None:
         """Binds the listeners, recovers from disk and serves. Raises ConfigError or FatalError."""
         self._grpc.bind(self.config.client_address)
+        if self._http is not None:
+            self._http.bind(*split_address(self.config.http_address))
         if self._dns is not None:
             self._dns.bind()
         await self.node.start()
@@ -120,6 +142,8 @@ class Server:
         if self._dns is not None:
             await self._dns.start()
         await self._grpc.start()
+        if self._http is not None:
+            await self._http.start()
         self._heap.freeze(self.node.state.key_count)
         self._health = asyncio.create_task(self._tell_health())
         log.info(
@@ -128,6 +152,7 @@ class Server:
             version=__version__,
             clients=self.config.client_address,
             peers=self.config.peer_address,
+            http=self.config.http_address or "off",
             dns=self.config.dns_address or "off",
             data_dir=self.config.data_dir,
             members=len(self._engine.members),
@@ -173,6 +198,8 @@ class Server:
         giving_up = loop.call_later(0.9 * left_s, self.node.give_up)
         await self._grpc.stop(left_s)
         giving_up.cancel()
+        if self._http is not None:
+            await self._http.stop(ends_at - loop.time())
         if self._dns is not None:
             await self._dns.stop(ends_at - loop.time())
         if self._following is not None:

@@ -190,8 +190,8 @@ def _check(config: Config) -> Config:
         raise ConfigError("data_dir is empty")
     _check_dns(config)
     _check_checks(config)
-    for field in ("client_address", "peer_address", "dns_address"):
-        if field == "dns_address" and not config.dns_address:
+    for field in ("client_address", "peer_address", "http_address", "dns_address"):
+        if field in ("http_address", "dns_address") and not getattr(config, field):
             continue
         host, _ = parse_address(field, getattr(config, field))
         if not config.insecure and not is_loopback(host):
@@ -203,6 +203,10 @@ def _check(config: Config) -> Config:
         raise ConfigError("client_address and peer_address are the same")
     if config.dns_address in (config.client_address, config.peer_address):
         raise ConfigError("dns_address is also that of something else")
+    if config.http_address in (config.client_address, config.peer_address):
+        raise ConfigError("http_address is also that of something else")
+    if config.http_address and config.http_address == config.dns_address:
+        raise ConfigError("http_address is also that of something else")
     if config.log_level not in LOG_LEVELS:
         raise ConfigError(f"log_level must be one of {', '.join(LOG_LEVELS)}")
     if config.log_format not in LOG_FORMATS:

@@ -45,7 +45,7 @@ ROOMS = {
     "gateways.dns": room(f"errors config naming catalog {NODE}", "structlog"),
     "gateways.etcd": room(
         f"errors config naming rpc http node.messages state.view state.tally {NODE}",
-        "aiohttp google.protobuf structlog xxhash",
+        "aiohttp google.protobuf prometheus_client structlog xxhash",
     ),
     "gateways": room(f"errors config rpc http catalog {NODE}", "aiohttp"),
     "dashboard": room(f"errors config http catalog {NODE}", "aiohttp"),

@@ -44,6 +44,7 @@ def serve_arguments(node: Node, nodes: Sequence[Node], launch: Launch) -> list[s
         f"--data-dir={node.data_dir}",
         f"--client-address={node.client}",
         f"--peer-address={node.peer}",
+        f"--http-address={node.http}",
         f"--dns-address={node.dns}",
         cluster,
         f"--cluster-token={launch.token}",

@@ -54,7 +54,7 @@ class Node:
     @property
     def listening(self) -> tuple[str, ...]:
         """The addresses that a node binds today."""
-        return self.client, self.peer, self.dns
+        return self.client, self.peer, self.http, self.dns
 
 
 @dataclass

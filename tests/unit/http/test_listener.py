@@ -1,0 +1,130 @@
+"""The HTTP listener, with a real client."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from coordinator.errors import ConfigError
+from coordinator.http.listener import HttpListener
+
+
+async def echo(request: web.Request) -> web.Response:
+    return web.Response(body=await request.read())
+
+
+async def broken(request: web.Request) -> web.Response:
+    raise ZeroDivisionError("secret")
+
+
+class Stage:
+    """A listener, and a client of it."""
+
+    def __init__(self, connections_max: int = 10) -> None:
+        self.listener = HttpListener(100, connections_max)
+        self.began = asyncio.Event()
+        self.cancelled = asyncio.Event()
+        self.go_on = asyncio.Event()
+        self.listener.route("POST", "/echo", echo)
+        self.listener.route("GET", "/broken", broken)
+        self.listener.route("GET", "/slow", self.slow)
+        self.url = ""
+
+    async def slow(self, request: web.Request) -> web.Response:
+        self.began.set()
+        try:
+            await self.go_on.wait()
+        except asyncio.CancelledError:
+            self.cancelled.set()
+            raise
+        return web.Response(text="done")
+
+
+@asynccontextmanager
+async def stage(connections_max: int = 10) -> AsyncIterator[tuple[Stage, aiohttp.ClientSession]]:
+    one = Stage(connections_max)
+    one.url = f"http://127.0.0.1:{one.listener.bind('127.0.0.1', 0)}"
+    await one.listener.start()
+    async with aiohttp.ClientSession(one.url) as client:
+        yield one, client
+    await one.listener.stop(0)
+
+
+async def test_routes_and_errors_in_json() -> None:
+    async with stage() as (_, client):
+        async with client.post("/echo", data=b"hello") as answer:
+            assert await answer.read() == b"hello"
+        for method, path, status in (
+            ("GET", "/echo", 405),
+            ("GET", "/nowhere", 404),
+            ("GET", "/broken", 500),
+        ):
+            async with client.request(method, path) as answer:
+                assert answer.status == status
+                told = await answer.json()
+                assert told["code"] == status and "secret" not in str(told)
+        async with client.post("/echo", data=b"x" * 200) as answer:
+            assert answer.status == 413
+
+
+async def test_connections_beyond_the_limit_are_refused() -> None:
+    async with stage(connections_max=1) as (one, client):
+        first = asyncio.create_task(client.get("/slow"))
+        await one.began.wait()
+        async with aiohttp.ClientSession(one.url) as second, second.get("/slow") as answer:
+            assert answer.status == 503
+        one.go_on.set()
+        assert (await (await first).text()) == "done"
+
+
+async def test_who_answers_a_client_that_is_gone_stops() -> None:
+    async with stage() as (one, client):
+        asking = asyncio.create_task(client.get("/slow"))
+        await one.began.wait()
+        asking.cancel()
+        async with asyncio.timeout(5):
+            await one.cancelled.wait()
+
+
+async def test_garbage_closes_its_connection_and_nothing_else() -> None:
+    async with stage() as (one, client):
+        port = int(one.url.rpartition(":")[2])
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"\x00\x01\x02 nonsense\r\n\r\n")
+        async with asyncio.timeout(5):
+            assert (await reader.read()).startswith(b"HTTP/1.")
+        writer.close()
+        async with client.post("/echo", data=b"still") as answer:
+            assert await answer.read() == b"still"
+
+
+async def test_what_is_under_way_may_finish_within_the_grace() -> None:
+    async with stage() as (one, client):
+        asking = asyncio.create_task(client.get("/slow"))
+        await one.began.wait()
+        stopping = asyncio.create_task(one.listener.stop(5))
+        await asyncio.sleep(0)
+        one.go_on.set()
+        assert (await (await asking).text()) == "done"
+        async with asyncio.timeout(5):
+            await stopping
+        with pytest.raises(aiohttp.ClientConnectionError):
+            await client.get("/slow")
+        await one.listener.stop(0)
+
+
+async def test_an_address_that_can_not_be_had() -> None:
+    async with stage() as (one, _):
+        port = int(one.url.rpartition(":")[2])
+        with pytest.raises(ConfigError, match=f"port {port}"):
+            HttpListener(1, 1).bind("127.0.0.1", port)
+    with pytest.raises(ConfigError, match="can't listen for HTTP"):
+        HttpListener(1, 1).bind("no.such.host.invalid", 1)
+    unused = HttpListener(1, 1)
+    unused.bind("127.0.0.1", 0)
+    await unused.stop(0)
