@@ -27,7 +27,6 @@ from coordinator_client.errors import LimitExceeded
 from coordinator_client.pb import kv_pb2
 from tests.unit.state.workload import bundle
 
-
 _given: set[int] = set()
 
 
