@@ -68,7 +68,7 @@ bench: $(INSTALLED) ## Measure (ARGS: of benchmarks/run.py)
 
 clean: ## Stop the cluster of this checkout; remove its data, the environments, builds and caches
 	@if [ -e .cluster/cluster.json ]; then $(PYTHON) scripts/cluster stop; fi
-	rm -rf .cluster $(VENV) $(GEN_VENV) build dist *.egg-info client/build client/dist client/*.egg-info
+	rm -rf .cluster .etcd-clients $(VENV) $(GEN_VENV) build dist *.egg-info client/build client/dist client/*.egg-info
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .fuzz
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -86,7 +86,9 @@ class Writer:
         id = self._random.choice(self._leases)
         kind = self._random.choice(("Grant", "Grant", "Revoke", "TimeToLive"))
         if kind == "Grant":
-            request: Any = lease_pb2.LeaseGrantRequest(ID=id, TTL=self._random.choice((600, 3_000)))
+            request: Any = lease_pb2.LeaseGrantRequest(
+                ID=id, TTL=self._random.choice((100_000, 300_000))
+            )
         elif kind == "Revoke":
             request = lease_pb2.LeaseRevokeRequest(ID=id)
         else:
