@@ -155,8 +155,7 @@ def _read_one(view: View, query: Range) -> RangeResult:
 def selects(query: Range) -> bool:
     """Returns whether a range wants other keys than the first, or in another order: all within its bounds are read."""
     return bool(
-        query.order is not Order.KEY
-        or query.descending
+        sorts(query)
         or query.min_mod_revision
         or query.max_mod_revision
         or query.min_create_revision
@@ -174,11 +173,16 @@ def passes(kv: KeyValue, query: Range) -> bool:
     )
 
 
+def sorts(query: Range) -> bool:
+    """Returns whether a range wants another order than the ascending one of the keys."""
+    return query.order is not Order.KEY or query.descending
+
+
 def arrange(kvs: list[KeyValue], query: Range) -> None:
     """Brings keys, which are in ascending order, into the order of a range."""
-    if query.order is not Order.KEY or query.descending:
+    if sorts(query):
         # Also in reverse this is stable: keys that are equal stay in ascending order.
-        kvs.sort(key=_PROPERTIES[query.order], reverse=query.descending)
+        kvs.sort(key=PROPERTIES[query.order], reverse=query.descending)
 
 
 def _read_selected(
@@ -294,7 +298,7 @@ _OPERATORS: dict[Operator, Callable[[Any, Any], bool]] = {
     Operator.GREATER: operator.gt,
     Operator.GREATER_OR_EQUAL: operator.ge,
 }
-_PROPERTIES: dict[Order, Callable[[KeyValue], Any]] = {
+PROPERTIES: dict[Order, Callable[[KeyValue], Any]] = {
     Order.KEY: operator.attrgetter("key"),
     Order.VERSION: operator.attrgetter("version"),
     Order.CREATE_REVISION: operator.attrgetter("create_revision"),

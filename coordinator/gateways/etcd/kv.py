@@ -9,6 +9,7 @@ from coordinator.gateways.etcd import convert, errors, ranges, render
 from coordinator.gateways.etcd.convert import Converter
 from coordinator.gateways.etcd.errors import EtcdError
 from coordinator.gateways.etcd.pb import kv_pb2 as pb
+from coordinator.gateways.etcd.pieces import Pieced
 from coordinator.gateways.etcd.responses import TxnResponses
 from coordinator.node.interface import Node
 from coordinator.rpc import Call, Service, Unary, deadline_of
@@ -47,14 +48,15 @@ class KVService:
     def _deadline(self, call: Call) -> float:
         return deadline_of(call, self._node.timing.request_timeout_ms_default / 1000)
 
-    async def range(self, call: Call, request: pb.RangeRequest) -> pb.RangeResponse:
+    async def range(self, call: Call, request: pb.RangeRequest) -> Pieced:
         """Reads one key or many."""
         query = convert.range_query(request)
         await self._read(call, local=request.serializable)
         result, revision = await ranges.read(self._node, query)
-        response = render.range_response(result)
-        response.header.CopyFrom(render.header(self._node, revision))
-        return response
+        head = pb.RangeResponse(
+            header=render.header(self._node, revision), more=result.more, count=result.count
+        )
+        return Pieced(head, await ranges.encode(result))
 
     async def put(self, call: Call, request: pb.PutRequest) -> pb.PutResponse:
         """Writes one key."""

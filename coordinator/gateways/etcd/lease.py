@@ -58,8 +58,6 @@ class LeaseService:
             raise errors.lease_ttl_too_large()
         if request.ID < 0:
             raise EtcdError(Status.INVALID_ARGUMENT, "negative lease IDs are not supported")
-        if self._node.state.session_count >= self._node.limits.sessions_max:
-            raise errors.too_many_requests()
         ttl_s = max(request.TTL, TTL_S_MIN)
         session, revision = await open_session(self._node, request.ID, ttl_s, self._deadline(call))
         return pb.LeaseGrantResponse(
@@ -117,6 +115,8 @@ class LeaseService:
 
 async def open_session(node: Node, id: int, ttl_s: int, deadline: float) -> tuple[int, int]:
     """Opens a session, under an id of its own for 0; returns the id and the revision. Raises EtcdError."""
+    if node.state.session_count >= node.limits.sessions_max:
+        raise errors.too_many_requests()
     for _ in range(1 if id else ID_ATTEMPTS):
         opening = SessionOpen(id or secrets.randbits(62) + 1, ttl_s * 1000)
         outcome = await node.propose(opening, deadline)

@@ -102,6 +102,10 @@ async def wait_for_turn(node: Node, name: bytes, mine: KeyValue) -> bool:
     everyone = Selector(prefix, prefix_end(prefix) or b"")
     while (older := _next_older(node, everyone, mine)) is not None:
         await wait_for_end(node, older)
+    # Its lease may have ended elsewhere, while this member was cut off.
+    timeout_s = node.timing.request_timeout_ms_default / 1000
+    deadline = asyncio.get_running_loop().time() + timeout_s
+    await node.read(local=False, min_revision=0, deadline=deadline)
     kv = _get(node, mine.key)
     return kv is not None and kv.create_revision == mine.create_revision
 

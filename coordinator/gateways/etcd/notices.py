@@ -1,8 +1,8 @@
-"""Watch responses with events: the events are encoded once for all watchers that get the same bytes."""
+"""Events of watches, encoded once for all watchers that get the same bytes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from coordinator.gateways.etcd import render
 from coordinator.gateways.etcd.pb import watch_pb2 as pb
@@ -10,25 +10,6 @@ from coordinator.node.watches import MatchedBatch
 
 EVENTS_SIZE_BYTES_MAX = 2 * 1024 * 1024
 """Of the events of one revision, beyond which they are sent in fragments to those who can take them."""
-
-
-class Notice:
-    """A `WatchResponse` whose events are bytes already: fields of a message may stand in any order, and in pieces."""
-
-    __slots__ = ("_events", "_head")
-
-    def __init__(self, head: pb.WatchResponse, events: Sequence[bytes]) -> None:
-        """`events`: serialized `WatchEvents`."""
-        self._head = head
-        self._events = events
-
-    def SerializeToString(self) -> bytes:
-        """Returns the bytes of the message."""
-        return b"".join((self._head.SerializeToString(), *self._events))
-
-    def ByteSize(self) -> int:
-        """Returns how many they are."""
-        return self._head.ByteSize() + sum(map(len, self._events))
 
 
 def encode(matched: MatchedBatch, prev_kv: bool) -> bytes:

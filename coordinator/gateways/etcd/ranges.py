@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+from heapq import merge
 
 from coordinator.errors import Status
 from coordinator.gateways.etcd import errors
 from coordinator.gateways.etcd.errors import EtcdError
+from coordinator.gateways.etcd.pb import kv_pb2
+from coordinator.gateways.etcd.render import key_value
 from coordinator.node.interface import Node
 from coordinator.state.commands import Range
 from coordinator.state.model import KeyValue
 from coordinator.state.results import Code, Failure, RangeResult
-from coordinator.state.view import arrange, passes, selects, size_of, without_value
+from coordinator.state.view import (
+    PROPERTIES,
+    arrange,
+    passes,
+    selects,
+    size_of,
+    sorts,
+    without_value,
+)
 
 PAGE_SIZE_BYTES = 256 * 1024
 PAGE_KEYS = 1_000
+RUN_KEYS = 10_000
+"""Keys that are sorted at once."""
 ATTEMPTS = 3
 """How often a range of what is newest begins again when history is compacted under its hands."""
 
@@ -64,13 +77,42 @@ async def _read(node: Node, query: Range, revision: int) -> RangeResult:
             break
         start = page.kvs[-1].key
         await asyncio.sleep(0)
-    arrange(kvs, query)
     found = len(kvs) if selects(query) else count
-    if query.limit:
-        del kvs[query.limit :]
+    kvs = await _arranged(kvs, query)
     if query.keys_only:
         kvs = [without_value(kv) for kv in kvs]
     return RangeResult(tuple(kvs), more=len(kvs) < found, count=count)
+
+
+async def _arranged(kvs: list[KeyValue], query: Range) -> list[KeyValue]:
+    """Returns keys in the order of a range, up to its limit; many are sorted in runs, which are merged."""
+    limit = query.limit or len(kvs)
+    if len(kvs) <= RUN_KEYS or not sorts(query):
+        arrange(kvs, query)
+        return kvs[:limit]
+    runs = [kvs[start : start + RUN_KEYS] for start in range(0, len(kvs), RUN_KEYS)]
+    for run in runs:
+        arrange(run, query)
+        await asyncio.sleep(0)
+    merged: list[KeyValue] = []
+    for kv in merge(*runs, key=PROPERTIES[query.order], reverse=query.descending):
+        if len(merged) == limit:
+            break
+        merged.append(kv)
+        if len(merged) % PAGE_KEYS == 0:
+            await asyncio.sleep(0)
+    return merged
+
+
+async def encode(result: RangeResult) -> list[bytes]:
+    """Returns the keys of a result as serialized messages of a response, made in turns with others."""
+    parts = []
+    for start in range(0, len(result.kvs), PAGE_KEYS):
+        page = [key_value(kv) for kv in result.kvs[start : start + PAGE_KEYS]]
+        parts.append(kv_pb2.RangeResponse(kvs=page).SerializeToString())
+        if len(parts) > 1:
+            await asyncio.sleep(0)
+    return parts
 
 
 def _page(node: Node, query: Range) -> RangeResult:

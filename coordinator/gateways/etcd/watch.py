@@ -8,14 +8,15 @@ from dataclasses import dataclass
 
 from coordinator.gateways.etcd import render
 from coordinator.gateways.etcd.convert import FROM_KEY
-from coordinator.gateways.etcd.notices import EVENTS_SIZE_BYTES_MAX, Notice, encode, fragments
+from coordinator.gateways.etcd.notices import EVENTS_SIZE_BYTES_MAX, encode, fragments
 from coordinator.gateways.etcd.pb import watch_pb2 as pb
+from coordinator.gateways.etcd.pieces import Pieced
 from coordinator.node.interface import Node
 from coordinator.node.watches import Compacted, Delivery, Filter, MatchedBatch, Snapshot, Watcher
 from coordinator.rpc import Bidi, Service, Stream
 from coordinator.state.commands import Selector
 
-WatchStream = Stream[pb.WatchRequest, pb.WatchResponse | Notice]
+WatchStream = Stream[pb.WatchRequest, pb.WatchResponse | Pieced]
 
 INVALID_ID = -1
 """Stands for the stream as a whole, or for no watch."""
@@ -197,7 +198,7 @@ class _WatchSession:
         head = pb.WatchResponse(
             header=render.header(self._node, revision), watch_id=watch_id, fragment=fragment
         )
-        await self._stream.send(Notice(head, events))
+        await self._stream.send(Pieced(head, events))
 
     async def _answer_progress(self) -> None:
         """Tells how far all watches of the stream are, if that was asked and none lags; the caller holds `_writing`."""

@@ -8,8 +8,8 @@ import pytest
 
 from coordinator.errors import RequestError, Status
 from coordinator.gateways.etcd.json_calls import HTTP_STATUS, failure, read_message, to_json
-from coordinator.gateways.etcd.notices import Notice
 from coordinator.gateways.etcd.pb import kv_pb2, mvcc_pb2, watch_pb2
+from coordinator.gateways.etcd.pieces import Pieced
 
 
 def test_names_of_either_kind_numbers_as_text_and_enums_by_name() -> None:
@@ -25,7 +25,7 @@ def test_names_of_either_kind_numbers_as_text_and_enums_by_name() -> None:
     }
     event = mvcc_pb2.Event(kv=mvcc_pb2.KeyValue(key=b"foo", mod_revision=2))
     events = watch_pb2.WatchEvents(events=[event]).SerializeToString()
-    notice = Notice(watch_pb2.WatchResponse(watch_id=1), [events])
+    notice = Pieced(watch_pb2.WatchResponse(watch_id=1), [events])
     assert to_json(notice, watch_pb2.WatchResponse) == {
         "watch_id": "1",
         "events": [{"kv": {"key": "Zm9v", "mod_revision": "2"}}],

@@ -1,12 +1,11 @@
-"""Watch responses whose events are bytes already."""
+"""Events that are encoded once."""
 
 from __future__ import annotations
 
 import pytest
 
 from coordinator.gateways.etcd import notices
-from coordinator.gateways.etcd.notices import Notice, encode, fragments
-from coordinator.gateways.etcd.pb import mvcc_pb2
+from coordinator.gateways.etcd.notices import encode, fragments
 from coordinator.gateways.etcd.pb import watch_pb2 as pb
 from coordinator.node.watches import MatchedBatch
 from coordinator.state.model import Event, KeyValue
@@ -20,16 +19,6 @@ def batch(count: int) -> MatchedBatch:
             for n in range(count)
         ),
     )
-
-
-def test_a_notice_is_the_message_it_stands_for() -> None:
-    head = pb.WatchResponse(header=mvcc_pb2.ResponseHeader(revision=7), watch_id=3)
-    matched = batch(2)
-    notice = Notice(head, [encode(matched, False), encode(matched, False)])
-    message = pb.WatchResponse.FromString(notice.SerializeToString())
-    assert message.watch_id == 3 and message.header.revision == 7
-    assert [event.kv.key for event in message.events] == [b"k0", b"k1", b"k0", b"k1"]
-    assert notice.ByteSize() == len(notice.SerializeToString())
 
 
 def test_encoding_is_kept_apart_by_previous_keys() -> None:

@@ -28,6 +28,7 @@ async def test_sorts_sifts_and_limits(
     etcd: Etcd, page: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ranges, "PAGE_KEYS", page)
+    monkeypatch.setattr(ranges, "RUN_KEYS", 2 * page)
     await fill(etcd)
 
     async def read(**fields: object) -> tuple[list[bytes], bool, int]:

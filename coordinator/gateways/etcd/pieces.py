@@ -1,0 +1,26 @@
+"""Messages of which parts are bytes already: encoded once for many, or bit by bit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from coordinator.rpc import Message
+
+
+class Pieced:
+    """A message whose repeated fields are bytes in part: fields of a message may stand in any order, and in pieces."""
+
+    __slots__ = ("_head", "_parts")
+
+    def __init__(self, head: Message, parts: Sequence[bytes]) -> None:
+        """`parts`: serialized messages of the kind of `head`, or of one with the same fields."""
+        self._head = head
+        self._parts = parts
+
+    def SerializeToString(self) -> bytes:
+        """Returns the bytes of the message."""
+        return b"".join((self._head.SerializeToString(), *self._parts))
+
+    def ByteSize(self) -> int:
+        """Returns how many they are."""
+        return self._head.ByteSize() + sum(map(len, self._parts))
