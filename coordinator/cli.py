@@ -21,6 +21,7 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 from coordinator import __version__, logs
 from coordinator.config import Config, Member
 from coordinator.errors import ConfigError, FatalError
+from coordinator.migration.command import export_etcd, import_etcd
 from coordinator.recovery import rebirths
 from coordinator.recovery.inspection import inspect
 from coordinator.recovery.render import reborn_lines, report_lines
@@ -38,6 +39,9 @@ SWITCH_INTERVAL_S = 0.0005
 def main() -> None:
     """Runs a node of a Coordinator cluster, and mends what is left of one."""
 
+
+main.add_command(import_etcd)
+main.add_command(export_etcd)
 
 REVISION_BUMP = click.option(
     "--bump-revision",

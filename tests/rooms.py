@@ -60,6 +60,7 @@ ROOMS = {
         "config errors consensus.folder consensus.interface",
         "structlog grpc coordinator_client.pb",
     ),
+    "migration": room("errors naming gateways.etcd.pb", "click grpc"),
     "recovery": room("errors config consensus state", "msgspec"),
     "logs": room("config errors", "structlog"),
 }

@@ -36,9 +36,9 @@ class Etcd:
         self.node = bus.nodes[1]
         self.gateway = EtcdGateway(self.node)
         self.server = GrpcAioServer(self.gateway.services(), limits)
-        address = f"127.0.0.1:{self.server.bind('127.0.0.1:0')}"
+        self.address = f"127.0.0.1:{self.server.bind('127.0.0.1:0')}"
         self.channel = grpc.aio.insecure_channel(
-            address, options=(("grpc.max_receive_message_length", 64 << 20),)
+            self.address, options=(("grpc.max_receive_message_length", 64 << 20),)
         )
 
     async def call(self, method: str, request: Any, response: type[Any], **more: Any) -> Any:
