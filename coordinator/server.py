@@ -116,7 +116,7 @@ class Server:
         listener = HttpListener(2 * limits.request_size_bytes_max, limits.http_connections_max)
         JsonGateway(self.node, self._etcd.services()).register(listener)
         register_wellness(listener, self._unready)
-        register_metrics(listener, self.node)
+        register_metrics(listener, self.node, self._etcd.handled)
         return listener
 
     def _unready(self) -> str:

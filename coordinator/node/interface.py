@@ -80,6 +80,11 @@ class Node(Protocol):
     def consensus_status(self) -> ConsensusStatus: ...
 
     @property
+    def leader_changes(self) -> int:
+        """How often this member learned who leads, since it started."""
+        ...
+
+    @property
     def uptime_s(self) -> float: ...
 
     @property

@@ -98,6 +98,7 @@ class MemberNode:
         self._draining = False
         self._stopping = False
         self._failed = False
+        self.leader_changes = 0
         self._disk_free = disk_free
         self._policy = expiry_policy
         self._scrubbing = Scrubbing(self.state, limits, timing, self._fail)
@@ -341,6 +342,7 @@ class MemberNode:
         leader = None if status.leader is None else names.get(status.leader)
         log.info("leadership", role=status.role.value, term=status.term, leader=leader)
         if leader is not None:
+            self.leader_changes += 1
             self._leader_known.set()
         self._expirer.leadership_changed(status)
         self._proposals.leadership_changed(status)

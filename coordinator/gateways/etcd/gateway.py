@@ -20,6 +20,7 @@ class EtcdGateway:
 
     def __init__(self, node: Node) -> None:
         host = Host(node)
+        self.handled = host.handled
         self._services = tuple(
             host.host(made.service())
             for made in (

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
-from coordinator.errors import RequestError
+from coordinator.errors import RequestError, Status
 from coordinator.gateways.etcd import errors
 from coordinator.node.interface import Node
 from coordinator.rpc import Bidi, Call, Service, Stream, Unary
@@ -21,6 +21,13 @@ ELECTIONS_LOST = 3
 """A stream whose client wants a leader ends when there was none for as long as so many elections may take."""
 
 
+def _word(status: Status) -> str:
+    """Returns how Go's gRPC library calls a status."""
+    return "".join(word.capitalize() for word in status.name.split("_")).replace(
+        "Cancelled", "Canceled"
+    )
+
+
 class Host:
     """Gives services what all methods share, and ends streams that want a leader when there is none."""
 
@@ -28,15 +35,17 @@ class Host:
         self._node = node
         self._streams: dict[asyncio.Task[Any], None] = {}
         self._ended: set[asyncio.Task[Any]] = set()
+        self.handled: Counter[tuple[str, str, str, str]] = Counter()
+        """Calls that ended, by kind, service, method and the name of their status."""
         self._lost_at: float | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     def host(self, service: Service) -> Service:
         """Returns a service whose methods end with etcd's errors, and that heeds the wish for a leader."""
         methods = tuple(
-            Unary(m.name, m.request, m.response, self._unary(m.call))
+            Unary(m.name, m.request, m.response, self._unary(service.name, m))
             if isinstance(m, Unary)
-            else Bidi(m.name, m.request, m.response, self._bidi(m.call))
+            else Bidi(m.name, m.request, m.response, self._bidi(service.name, m))
             for m in service.methods
         )
         # The messages are etcd's, but under a name of our own, which means nothing to clients.
@@ -53,32 +62,41 @@ class Host:
             raise errors.no_leader()
         return wants
 
-    def _unary(
-        self, method: Callable[[Call, Any], Awaitable[Any]]
-    ) -> Callable[[Call, Any], Awaitable[Any]]:
-        @functools.wraps(method)
+    @contextlib.contextmanager
+    def _counted(self, kind: str, service: str, method: str) -> Iterator[None]:
+        """Counts a call by how it ends, and gives its error etcd's words."""
+        code = "OK"
+        try:
+            yield
+        except RequestError as error:
+            translated = errors.translate(error)
+            code = _word(translated.status)
+            raise translated from None
+        except asyncio.CancelledError:
+            code = _word(Status.CANCELLED)
+            raise
+        except BaseException:
+            code = _word(Status.INTERNAL)
+            raise
+        finally:
+            self.handled[kind, service, method, code] += 1
+
+    def _unary(self, service: str, method: Unary) -> Callable[[Call, Any], Awaitable[Any]]:
         async def run(call: Call, request: Any) -> Any:
-            self._wants_leader(call)
-            try:
-                return await method(call, request)
-            except RequestError as error:
-                raise errors.translate(error) from None
+            with self._counted("unary", service, method.name):
+                self._wants_leader(call)
+                return await method.call(call, request)
 
         return run
 
-    def _bidi(
-        self, method: Callable[[Stream[Any, Any]], Awaitable[None]]
-    ) -> Callable[[Stream[Any, Any]], Awaitable[None]]:
-        @functools.wraps(method)
+    def _bidi(self, service: str, method: Bidi) -> Callable[[Stream[Any, Any]], Awaitable[None]]:
         async def run(stream: Stream[Any, Any]) -> None:
-            try:
+            with self._counted("bidi_stream", service, method.name):
                 if not self._wants_leader(stream):
-                    await method(stream)
+                    await method.call(stream)
                     return
                 with self._ended_without_leader():
-                    await method(stream)
-            except RequestError as error:
-                raise errors.translate(error) from None
+                    await method.call(stream)
 
         return run
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
@@ -14,14 +14,17 @@ from coordinator.gateways.etcd.versions import ETCD_VERSION
 from coordinator.http.listener import HttpListener
 from coordinator.node.interface import Node
 
+Handled = Mapping[tuple[str, str, str, str], int]
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class NodeCollector(Collector):
     """Reads a node when it is asked."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, handled: Handled) -> None:
+        """`handled`: calls that ended, by kind, service, method and the name of their status."""
         self._node = node
+        self._handled = handled
 
     def collect(self) -> Iterator[Metric]:
         """Yields all metrics as they are now."""
@@ -58,6 +61,19 @@ class NodeCollector(Collector):
         yield CounterMetricFamily(
             "etcd_server_proposals_applied", "Entries applied.", value=status.applied_index
         )
+        yield CounterMetricFamily(
+            "etcd_server_leader_changes_seen",
+            "How often it was learned who leads.",
+            value=node.leader_changes,
+        )
+        handled = CounterMetricFamily(
+            "grpc_server_handled",
+            "Calls that ended.",
+            labels=["grpc_type", "grpc_service", "grpc_method", "grpc_code"],
+        )
+        for labels, count in sorted(self._handled.items()):
+            handled.add_metric(labels, count)
+        yield handled
         version = GaugeMetricFamily(
             "etcd_server_version", "Which etcd the API is that of.", labels=["server_version"]
         )
@@ -65,10 +81,10 @@ class NodeCollector(Collector):
         yield version
 
 
-def register_metrics(listener: HttpListener, node: Node) -> None:
+def register_metrics(listener: HttpListener, node: Node, handled: Handled) -> None:
     """Registers /metrics."""
     registry = CollectorRegistry()
-    registry.register(NodeCollector(node))
+    registry.register(NodeCollector(node, handled))
     ProcessCollector(registry=registry)
 
     async def metrics(request: web.Request) -> web.Response:
