@@ -28,20 +28,21 @@ Answer = tuple[str, Any]
 def plain(message: Any) -> dict[str, Any]:
     """Returns a message without what is another on every server."""
     fields: dict[str, Any] = MessageToDict(message, preserving_proto_field_name=True)
-    _strip(fields)
+    strip(fields)
     return fields
 
 
-def _strip(fields: Any) -> None:
+def strip(fields: Any) -> None:
+    """Takes out of headers what is another on every server."""
     if isinstance(fields, dict):
         header = fields.get("header")
         if isinstance(header, dict):
             fields["header"] = {k: v for k, v in header.items() if k not in OWN}
         for value in fields.values():
-            _strip(value)
+            strip(value)
     elif isinstance(fields, list):
         for value in fields:
-            _strip(value)
+            strip(value)
 
 
 def response_of(request: Any) -> type[Any]:
