@@ -100,6 +100,21 @@ def deadline_of(call: Call, timeout_s_default: float) -> float:
     return call.deadline - min(0.1, (call.deadline - now) / 10)
 
 
+async def send_in_time(
+    stream: Stream[Any, Any], message: object, what: str, stall_s: float
+) -> None:
+    """Sends a message to a client that must take it in time. Raises RequestError if it does not."""
+    try:
+        async with asyncio.timeout(stall_s):
+            await stream.send(message)
+    except TimeoutError:
+        raise RequestError(
+            Status.ABORTED,
+            "CLIENT_STALLED",
+            f"the client took no piece of the {what} for {stall_s:g} seconds",
+        ) from None
+
+
 def invalid(field: str, message: str) -> RequestError:
     """Returns the error for a request whose `field` can't be served as it is."""
     return RequestError(

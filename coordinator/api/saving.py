@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from coordinator.api import render
-from coordinator.errors import RequestError, Status
 from coordinator.node.interface import Node
-from coordinator.rpc import Bidi, Stream, deadline_of
+from coordinator.rpc import Bidi, Stream, deadline_of, send_in_time
 from coordinator_client.pb import cluster_pb2
 
 CHUNK_SIZE_BYTES = 256 * 1024
@@ -48,12 +45,4 @@ class SavingMethod:
 
     async def _send(self, stream: SaveStream, message: cluster_pb2.SnapshotSaveResponse) -> None:
         stall_s = self._node.timing.snapshot_stall_ms / 1000
-        try:
-            async with asyncio.timeout(stall_s):
-                await stream.send(message)
-        except TimeoutError:
-            raise RequestError(
-                Status.ABORTED,
-                "CLIENT_STALLED",
-                f"the client took no piece of the snapshot for {stall_s:g} seconds",
-            ) from None
+        await send_in_time(stream, message, "snapshot", stall_s)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 
 from coordinator.consensus.interface import Role
-from coordinator.errors import RequestError, Status
+from coordinator.errors import Status
 from coordinator.gateways.etcd import errors, fingerprints, render
 from coordinator.gateways.etcd.errors import EtcdError
 from coordinator.gateways.etcd.pb import maintenance_pb2 as pb
 from coordinator.gateways.etcd.versions import ETCD_VERSION
 from coordinator.node.interface import Alarm, AlarmKind, Node
-from coordinator.rpc import Bidi, Call, Service, Stream, Unary, deadline_of
+from coordinator.rpc import Bidi, Call, Service, Stream, Unary, deadline_of, send_in_time
 
 CHUNK_SIZE_BYTES = 256 * 1024
 PAGE_SIZE_BYTES = 512
@@ -137,15 +136,7 @@ class MaintenanceService:
             version=ETCD_VERSION,
         )
         stall_s = self._node.timing.snapshot_stall_ms / 1000
-        try:
-            async with asyncio.timeout(stall_s):
-                await stream.send(response)
-        except TimeoutError:
-            raise RequestError(
-                Status.ABORTED,
-                "CLIENT_STALLED",
-                f"the client took no piece of the snapshot for {stall_s:g} seconds",
-            ) from None
+        await send_in_time(stream, response, "snapshot", stall_s)
 
     async def move_leader(self, call: Call, request: pb.MoveLeaderRequest) -> pb.MoveLeaderResponse:
         """Lets another member lead; only the leader is asked."""
