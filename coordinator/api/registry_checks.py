@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 
 from coordinator.api.registry_states import STATES, STATUSES
 from coordinator.catalog.definitions import FieldError
+from coordinator.catalog.instances import is_label
 from coordinator.checks.definitions import WrongCheck, parse_check
 from coordinator.config import Limits
 from coordinator_client.pb import registry_pb2
@@ -36,7 +37,12 @@ def path_of(name: str, field: str = "") -> str:
 
 
 def check_fields(name: str, check: registry_pb2.Check) -> dict[str, Any]:
-    """Returns a check as it stands in a definition. Raises FieldError for a check of no kind."""
+    """Returns a check as it stands in a definition. Raises FieldError for one of no kind, and for a wrong name."""
+    if not is_label(name):
+        # It would stand in the place of every other error, however long it is.
+        raise FieldError(
+            "checks", f"the name {name[:140]!r} is not 1 to 128 of A-Z, a-z, 0-9, '.', '_' and '-'"
+        )
     kind = check.WhichOneof("kind")
     if kind is None:
         raise FieldError(path_of(name), f"has no kind, which is one of {', '.join(_KINDS)}")

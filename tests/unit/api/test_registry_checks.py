@@ -104,6 +104,15 @@ def test_what_is_wrong_names_its_field(fields: dict[str, Any], field: str) -> No
     assert caught.value.message.startswith(("is ", "has ", "the value of "))
 
 
+@pytest.mark.parametrize("name", ["", "a b", "ö", "a\r\nb", "x" * 129, "x" * 300_000])
+@pytest.mark.parametrize("check", [pb.Check(), pb.Check(tcp=pb.TcpCheck())], ids=["none", "tcp"])
+def test_a_wrong_name_is_told_in_few_words(name: str, check: pb.Check) -> None:
+    with pytest.raises(FieldError) as caught:
+        check_fields(name, check)
+    assert caught.value.field == "checks"
+    assert repr(name[:140]) in caught.value.message and len(caught.value.message) < 300
+
+
 VALUES = st.one_of(
     st.none(),
     st.booleans(),
