@@ -77,11 +77,16 @@ class Weighted:
         total = sum(weights)
         if not total:
             weights, total = [1] * len(among), len(among)
+        # Bounded, and none for who has no weight: what is left from other weights, or from who went, misleads.
         credit = {
-            instance.id: self._credit.get(instance.id, 0) + weight
+            instance.id: max(-total, min(self._credit.get(instance.id, 0), total)) + weight
             for instance, weight in zip(among, weights, strict=True)
+            if weight
         }
-        chosen = max(among, key=lambda instance: credit[instance.id])
+        chosen = max(
+            (instance for instance in among if instance.id in credit),
+            key=lambda instance: credit[instance.id],
+        )
         credit[chosen.id] -= total
         self._credit = credit
         return chosen
@@ -303,19 +308,23 @@ class Balancer:
         now = self._clock()
         if record.until > now:
             return  # a call that began before
-        away = sum(
-            self._records[_identity(i)].until > now
-            for i in self._healthy
-            if _identity(i) in self._records
-        )
-        allowed = max(int(ejection.share_max * len(self._healthy)), 1)
-        if len(self._healthy) < 2 or not ejection.share_max or away >= allowed:
+        if len(self._away(now)) >= self._away_max(ejection):
             return
         # When it may take part again, one more failure is enough.
         record.failures = ejection.failures - 1
         record.ejections += 1
         record.until = now + min(ejection.pause_s * record.ejections, ejection.pause_s_max)
         self._fresh_until = 0.0
+
+    def _away(self, now: float) -> list[_Record]:
+        """Returns the records of the healthy ones that are left alone."""
+        records = (self._records.get(_identity(instance)) for instance in self._healthy)
+        return [record for record in records if record is not None and record.until > now]
+
+    def _away_max(self, ejection: Ejection) -> int:
+        if len(self._healthy) < 2 or not ejection.share_max:
+            return 0
+        return max(int(ejection.share_max * len(self._healthy)), 1)
 
     def _refresh(self) -> tuple[Instance, ...]:
         now = self._clock()
@@ -331,6 +340,11 @@ class Balancer:
                 for identity, record in self._records.items()
                 if identity in known or record.outstanding
             }
+            if self._ejection is not None:
+                # Others went, so that it would be too many; the next failure counts.
+                away = sorted(self._away(now), key=lambda record: record.until)
+                for record in away[: max(0, len(away) - self._away_max(self._ejection))]:
+                    record.until = 0.0
         untils = {
             identity: record.until
             for identity, record in self._records.items()

@@ -147,6 +147,25 @@ def test_weight_0_gets_a_call_only_if_there_is_no_other(policy: Policy) -> None:
     assert {balancer.pick(f"{n}").instance.id for n in range(300)} == {"i-1", "i-2"}
 
 
+@pytest.mark.parametrize("before", [(2, 3, 4), (0, 0, 0), (9, 1, 1)], ids=str)
+@pytest.mark.parametrize("calls", range(5))
+def test_weight_0_gets_no_call_for_what_was_before(before: tuple[int, ...], calls: int) -> None:
+    world = World(*(make(number, weight=weight) for number, weight in enumerate(before, 1)))
+    balancer = world.balancer(Weighted())
+    spread(balancer, calls)
+    world.instances = (make(1, weight=0), make(2, weight=1))
+    assert spread(balancer, 20) == {"i-2": 20}
+
+
+def test_nobody_pays_for_long_for_a_weight_that_was() -> None:
+    world = World(make(1, weight=60_000), make(2, weight=1))
+    balancer = world.balancer(Weighted())
+    spread(balancer, 20_000)
+    world.instances = (make(1, weight=1), make(2, weight=1))
+    found = spread(balancer, 20)
+    assert found.keys() == {"i-1", "i-2"} and max(found.values()) <= 12
+
+
 def test_the_own_zone_first() -> None:
     world = World(make(1, zone="a"), make(2, zone="b"), make(3, zone="a"))
     balancer = world.balancer(ZoneFirst("a"))
@@ -225,6 +244,20 @@ def test_if_the_others_go_the_one_left_alone_is_better_than_none() -> None:
     fail(balancer, "i-1", 1)
     world.instances = (world.instances[0],)
     assert set(spread(balancer, 3)) == {"i-1"}
+
+
+def test_if_others_go_those_left_alone_are_not_too_many_for_what_is_left() -> None:
+    world = World(*(make(number) for number in range(1, 7)))
+    balancer = world.balancer(ejection=Ejection(failures=2, pause_s=10))
+    for id in ("i-1", "i-2", "i-3"):
+        fail(balancer, id, 2)
+        world.now += 1
+    assert {instance.id for instance in balancer.instances()} == {"i-4", "i-5", "i-6"}
+    world.instances = world.instances[:4]
+    assert {instance.id for instance in balancer.instances()} == {"i-1", "i-4"}
+    world.instances = (*world.instances, make(7), make(8))
+    fail(balancer, "i-1", 1)  # one more is enough
+    assert {instance.id for instance in balancer.instances()} == {"i-4", "i-7", "i-8"}
 
 
 def test_a_program_that_was_started_anew_begins_anew() -> None:
