@@ -19,6 +19,11 @@ def _key(instance: Instance, kind: str) -> bytes:
     return ROOT + f"{instance.service}/{kind}/{instance.id}".encode()
 
 
+def state_key(instance: Instance) -> bytes:
+    """Returns the key of an instance's state."""
+    return _key(instance, STATES)
+
+
 def _result_key(instance: Instance, check: str) -> bytes:
     return _key(instance, CHECKS) + b"/" + check.encode()
 
@@ -40,20 +45,24 @@ def result_of(
     return Txn(_guards(instance, slot, revision), (put,))
 
 
-def removal_of(instance: Instance, slot: int, revision: int, check: str, judged: int) -> Txn:
+def removal_of(
+    instance: Instance, slot: int, revision: int, check: str, judged: int, state: int
+) -> Txn:
     """Deletes all keys of an instance because a check failed for too long.
 
-    `judged` is the revision of the check's result by which that was decided, 0 if there was none.
+    `judged` and `state` are the revisions of the check's result and of the instance's state by which that was decided,
+    0 if there was none: an operator may have spoken since.
     """
     guards = (
         *_guards(instance, slot, revision),
         unchanged(_result_key(instance, check), judged),
+        unchanged(state_key(instance), state),
     )
     results = _key(instance, CHECKS)
     # "0" is the character after "/".
     selectors = (
         Selector(_key(instance, DEFINITIONS)),
-        Selector(_key(instance, STATES)),
+        Selector(state_key(instance)),
         Selector(results + b"/", results + b"0"),
     )
     return Txn(guards, tuple(DeleteRange(s, cause=Cause.CHECK_FAILED) for s in selectors))

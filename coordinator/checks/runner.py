@@ -16,7 +16,7 @@ import structlog
 
 from coordinator.catalog.catalog import Catalog
 from coordinator.catalog.feeds import EVERY
-from coordinator.catalog.instances import Instance
+from coordinator.catalog.instances import Instance, parse_state
 from coordinator.checks import outcomes
 from coordinator.checks.holdings import Holdings
 from coordinator.checks.probes import NotRun, Prober
@@ -28,8 +28,8 @@ from coordinator.checks.watched import Watched, to_write
 from coordinator.config import Config
 from coordinator.errors import RequestError
 from coordinator.node.interface import Node
-from coordinator.state.commands import Txn, Write
-from coordinator.state.results import TxnResult
+from coordinator.state.commands import Range, Selector, Txn, Write
+from coordinator.state.results import RangeResult, TxnResult
 
 SLICE = 256
 """Instances that are looked at before others have their turn."""
@@ -356,8 +356,14 @@ class CheckRunner:
             return
         if instance.state.status == MAINTENANCE:
             return
+        state = self._node.state.range(Range(Selector(outcomes.state_key(instance))))
+        (kv,) = (state.kvs if isinstance(state, RangeResult) else ()) or (None,)
+        if kv is not None and parse_state(kv.value).status == MAINTENANCE:
+            return
         judged = 0 if known is None else known.mod_revision
-        if await self._write(outcomes.removal_of(instance, slot, revision, watched.name, judged)):
+        own = 0 if kv is None else kv.mod_revision
+        txn = outcomes.removal_of(instance, slot, revision, watched.name, judged, own)
+        if await self._write(txn):
             log.info(
                 "removed an instance whose check failed for too long",
                 service=watched.service,

@@ -67,7 +67,8 @@ def result(store: Store, slot_revision: int, instance: Instance) -> Txn:
 
 
 def removal(store: Store, slot_revision: int, instance: Instance) -> Txn:
-    return removal_of(instance, SLOT, slot_revision, "web", store.revision_of(RESULT))
+    judged, state = store.revision_of(RESULT), store.revision_of(STATE)
+    return removal_of(instance, SLOT, slot_revision, "web", judged, state)
 
 
 def test_a_result_belongs_to_the_session_of_the_instance() -> None:
@@ -114,3 +115,11 @@ def test_a_removal_is_void_once_the_check_has_another_result() -> None:
     txn = removal(store, store.revision_of(slot_key(SLOT)), store.instance())
     store.put(RESULT, b'{"state":"passing"}', SESSION)
     assert not store.write(txn)
+
+
+def test_a_removal_is_void_once_somebody_has_set_another_state() -> None:
+    store = Store()
+    txn = removal(store, store.revision_of(slot_key(SLOT)), store.instance())
+    store.put(STATE, b'{"state":"maintenance"}', SESSION)
+    assert not store.write(txn)
+    assert store.revision_of(DEFINITION)

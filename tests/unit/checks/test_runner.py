@@ -172,6 +172,20 @@ async def test_in_maintenance_an_instance_may_fail_for_as_long_as_its_operator_l
         await on.wait_status("i", None)
 
 
+async def test_a_removal_that_is_on_its_way_is_void_once_the_operator_speaks() -> None:
+    async with stage() as on, target() as aim:
+        await on.register("i", aim.port, tcp=TCP | {"deregister_critical_after_ms": 60_000})
+        await aim.shut()
+        await on.wait_status("i", "critical")
+        runner = on.members[0].runner
+        watched = runner._running["pay", "i"]["tcp"]
+        word = Put(b"/services/pay/state/i", b'{"state": "maintenance"}', SESSION)
+        await asyncio.gather(on.propose(word), runner._remove(watched))
+        await on.bus.settle()
+        await on.wait(lambda: on.status("i") != "critical")
+        assert on.status("i") == "maintenance"
+
+
 async def test_a_removal_that_what_readers_see_does_not_bear_out_is_not_made() -> None:
     async with stage() as on, target() as aim:
         await on.register("i", aim.port, tcp=TCP | {"deregister_critical_after_ms": 60_000})
