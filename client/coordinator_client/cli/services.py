@@ -99,6 +99,9 @@ def register(
         "timeout": check_timeout,
         "deregister_critical_after": deregister_after,
     }
+    checks = checks_of(check_http, check_tcp, check_grpc, pace)
+    if deregister_after is not None and not checks:
+        raise click.UsageError("--deregister-after needs a check")
     with options().connect() as client:
         registration = client.register(
             name,
@@ -111,7 +114,7 @@ def register(
             tags=tag,
             zone=zone,
             version=instance_version,
-            checks=checks_of(check_http, check_tcp, check_grpc, pace),
+            checks=checks,
         )
         with registration:
             if command:

@@ -80,6 +80,7 @@ def test_wrong_checks_are_refused_with_the_field(coordctl: Coordctl) -> None:
         (("--check-tcp", "--check-interval", "0"), "interval"),
         (("--check-tcp", "--check-timeout", "nan"), "timeout"),
         (("--check-tcp", "--deregister-after", "-1"), "deregister_critical_after"),
+        (("--deregister-after", "60"), "--deregister-after needs a check"),
     ):
         assert word in coordctl.run(*place, *options, code=2).stderr
 
