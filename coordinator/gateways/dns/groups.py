@@ -17,16 +17,15 @@ class Groups:
         self.tags: dict[str, list[Instance]] = {}
         self.ports: dict[Port, list[Instance]] = {}
         self.parents: set[str] = set()
-        """Names below which there are others: what follows a dot in a tag, and the protocols of ports."""
+        """Names below which there are others: what follows a dot in a tag, or in a port with its protocol."""
         for instance in instances:
             for tag in dict.fromkeys(map(str.lower, instance.tags)):
                 self.tags.setdefault(tag, []).append(instance)
             for port in dict.fromkeys(_ports_of(instance)):
                 self.ports.setdefault(port, []).append(instance)
-        for tag in self.tags:
-            while tag := tag.partition(".")[2]:
-                self.parents.add(tag)
-        self.parents.update(f"_{protocol}" for _, protocol in self.ports)
+        for name in (*self.tags, *(f"_{port}._{protocol}" for port, protocol in self.ports)):
+            while name := name.partition(".")[2]:
+                self.parents.add(name)
 
     def __len__(self) -> int:
         return sum(map(len, self.tags.values())) + sum(map(len, self.ports.values()))

@@ -96,13 +96,15 @@ def _read_service(labels: Labels) -> Named:
     if last.startswith(b"_"):
         if not before:
             return PARENT
-        if len(before) > 1 or not before[0].startswith(b"_"):
+        if len(before) > 1 or not before[0].startswith(b"_") or last == b"_":
             return NOTHING
         tag = "" if last in _ANY_TRANSPORT else _text(last[1:])
         return Named(Kind.SERVICE_BY_RFC, service=_text(before[0][1:]), tag=tag)
     service = _text(last)
-    if len(before) == 2 and all(label.startswith(b"_") for label in before):
-        port, protocol = (_text(label[1:]) for label in before)
+    if len(before) > 1 and before[0].startswith(b"_") and before[-1].startswith(b"_"):
+        # The name of a port may have dots.
+        port = ".".join(map(_text, before[:-1]))[1:]
+        protocol = _text(before[-1][1:])
         return Named(Kind.PORT, service=service, port=port, protocol=protocol)
     return Named(Kind.SERVICE, service=service, tag=".".join(map(_text, before)))
 

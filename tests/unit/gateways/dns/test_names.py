@@ -54,6 +54,12 @@ def named(name: str) -> Named:
             Kind.PORT,
             {"service": "pay", "port": "h3", "protocol": "quic"},
         ),
+        (
+            "_grpc.Admin._tcp.pay.service.",
+            Kind.PORT,
+            {"service": "pay", "port": "grpc.admin", "protocol": "tcp"},
+        ),
+        ("_pay._.service.", Kind.NOTHING, {}),
         ("admin._tcp.pay.service.", Kind.SERVICE, {"service": "pay", "tag": "admin._tcp"}),
         ("a._admin._tcp.pay.service.", Kind.SERVICE, {"service": "pay", "tag": "a._admin._tcp"}),
         ("7F000001.addr.", Kind.ADDRESS, {"packed": b"\x7f\0\0\1"}),

@@ -256,3 +256,14 @@ def test_large_services(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
     assert found(dns_, PAY, "AAAA") == ["AAAA 2001:db8::1"], "however many have none"
     seen = {text for _ in range(60) for text in found(dns_, PAY, "A")}
     assert len(seen) == count, "each of them has its turn"
+
+
+def test_the_name_of_a_port_may_have_dots(stock: Stock) -> None:
+    stock.add("web", "a", "10.0.0.1", ports={"grpc.Admin": 9})
+    dns_ = make_responder(stock)
+    web = "web.service.coordinator."
+    assert found(dns_, f"_grpc.admin._tcp.{web}", "SRV") == ["SRV 1 1 9 0a000001.addr.coordinator."]
+    for parent in ("admin._tcp", "_tcp"):
+        assert code(ask(dns_, f"{parent}.{web}", "SRV")) == "NOERROR"
+    for nothing in ("_grpc._tcp", "_admin._tcp", "grpc.admin._tcp", "_grpc.admin._udp"):
+        assert code(ask(dns_, f"{nothing}.{web}", "SRV")) == "NXDOMAIN"
