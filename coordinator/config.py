@@ -56,6 +56,10 @@ class Limits:
     session_metadata_size_bytes_max: int = 4 * KIB
     keep_alive_ids_max: int = 10_000
     """Session ids in one keep-alive message."""
+    pipeline_calls_max: int = 4_096
+    """Calls under way on one pipeline; with more, no more is read from it until some have ended."""
+    pipeline_size_bytes_max: int = 16 * MIB
+    """Likewise of their requests, and of the answers that its client has not taken."""
     sequence_parents_max: int = 100_000
     """Parents that a sequence number was ever counted for."""
     bundle_size_bytes_max: int = 1 * MIB

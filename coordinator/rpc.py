@@ -57,6 +57,14 @@ class Stream(Call, Protocol[RequestT, ResponseT]):
         ...
 
 
+class DrainingStream(Stream[RequestT, ResponseT], Protocol[RequestT, ResponseT]):
+    """A stream that ends by itself, soon after its host has said that it stops."""
+
+    async def stopping(self) -> None:
+        """Returns when the host begins to stop."""
+        ...
+
+
 @dataclass(frozen=True)
 class Unary:
     """A method with one request and one response."""
@@ -74,7 +82,10 @@ class Bidi:
     name: str
     request: type[Any]
     response: type[Any]
-    call: Callable[[Stream[Any, Any]], Awaitable[None]]
+    call: Callable[[Any], Awaitable[None]]
+    """Takes a `Stream`."""
+    drains: bool = False
+    """Whether it takes a `DrainingStream`: all others are ended when the host stops."""
 
 
 @dataclass(frozen=True)

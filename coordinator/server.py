@@ -15,11 +15,7 @@ from pathlib import Path
 import structlog
 
 from coordinator import __version__
-from coordinator.api.cluster import ClusterService
-from coordinator.api.kv import KVService
-from coordinator.api.registry import RegistryService
-from coordinator.api.session import SessionService
-from coordinator.api.watch import WatchService
+from coordinator.api.services import native_services
 from coordinator.catalog.catalog import Catalog
 from coordinator.catalog.guard import Guard
 from coordinator.checks.runner import CheckRunner
@@ -92,18 +88,10 @@ class Server:
         )
         self.node.attach(self._engine)
         self._catalog = Catalog(self.node)
-        services = [
-            service.service()
-            for service in (
-                KVService(self.node),
-                WatchService(self.node),
-                SessionService(self.node),
-                RegistryService(self.node, self._catalog),
-                ClusterService(self.node),
-            )
-        ]
         self._etcd = EtcdGateway(self.node)
-        self._grpc = GrpcAioServer([*services, *self._etcd.services()], limits)
+        self._grpc = GrpcAioServer(
+            [*native_services(self.node, self._catalog), *self._etcd.services()], limits
+        )
         self._http = self._listen_for_http() if config.http_address else None
         self._dns = DnsGateway(self.node, self._catalog, config) if config.dns_address else None
         self._checks = CheckRunner(self.node, self._catalog, config)

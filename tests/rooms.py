@@ -39,7 +39,7 @@ ROOMS = {
     ),
     "api": room(
         f"errors config rpc naming catalog checks.definitions node.expiry {NODE}",
-        "coordinator_client.pb google.protobuf",
+        "coordinator_client.pb google.protobuf structlog",
     ),
     "wire": room("errors config rpc", "grpc grpc_health grpc_reflection google uvloop structlog"),
     "gateways.dns": room(f"errors config naming catalog {NODE}", "structlog"),

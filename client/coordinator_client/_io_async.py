@@ -9,12 +9,13 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Generator
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar, cast
 
 import grpc
 import grpc.aio
 
-from coordinator_client import validation
+from coordinator_client import pipelining, validation
+from coordinator_client._pipe_async import Pipeline
 from coordinator_client.calls import CHANNEL_OPTIONS, Method, Reply, Request
 from coordinator_client.failures import CallFailed, Failure, failure_from
 
@@ -120,11 +121,42 @@ class Channel:
         self._channel = grpc.aio.insecure_channel(endpoint, options=CHANNEL_OPTIONS)
         self._unary: dict[str, Any] = {}
         self._closed = False
+        self._pipeline: Pipeline | None = None
+        self._open_pipeline: Any = self._channel.stream_stream(pipelining.PATH)
+        self._unary_until_s = 0.0
 
     async def call(
         self, method: Method[Request, Reply], request: Request, timeout_s: float
     ) -> Reply:
-        """Makes one unary call; raises CallFailed."""
+        """Makes one call, together with others that are made now; raises CallFailed."""
+        if method.kind and request.ByteSize() <= pipelining.CALL_SIZE_BYTES_MAX:
+            pipeline = self._pipeline
+            if pipeline is None or pipeline.failure is not None:
+                pipeline = self._next_pipeline(pipeline)
+            if pipeline is not None:
+                try:
+                    return cast(Reply, await pipeline.call(method.kind, request, timeout_s))
+                except CallFailed as failed:
+                    if not pipelining.unknown(pipeline.failure, failed.failure):
+                        raise
+        return await self._call_unary(method, request, timeout_s)
+
+    def _next_pipeline(self, ended: Pipeline | None) -> Pipeline | None:
+        """Returns a new pipeline; None: the node knows none."""
+        if ended is not None and pipelining.unknown(ended.failure, ended.failure):
+            self._pipeline = None
+            self._unary_until_s = now_s() + pipelining.UNKNOWN_PAUSE_S
+        if now_s() < self._unary_until_s:
+            return None
+        try:
+            self._pipeline = Pipeline(self._open_pipeline, _failure)
+        except grpc.aio.UsageError as error:
+            raise CallFailed(_CANCELED) from error
+        return self._pipeline
+
+    async def _call_unary(
+        self, method: Method[Request, Reply], request: Request, timeout_s: float
+    ) -> Reply:
         invoke = self._unary.get(method.path)
         if invoke is None:
             # Messages are encoded and decoded here: grpc.aio takes what can't be for an empty message, or for none.
@@ -153,6 +185,8 @@ class Channel:
     async def close(self) -> None:
         """Ends all calls and streams."""
         self._closed = True
+        if self._pipeline is not None:
+            self._pipeline.end(_CANCELED)
         await self._channel.close()
 
 

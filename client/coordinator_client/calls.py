@@ -53,6 +53,8 @@ class Method(Generic[Request, Reply]):
     path: str
     request: type[Request]
     reply: type[Reply]
+    kind: str = ""
+    """The field of a pipelined call that holds the request; empty: it has none."""
 
     def encode(self, request: Request) -> bytes:
         """Returns the bytes of a request."""
@@ -63,16 +65,24 @@ class Method(Generic[Request, Reply]):
         return self.reply.FromString(reply)
 
 
-RANGE = Method("/coordinator.v1.KV/Range", kv_pb2.RangeRequest, kv_pb2.RangeResponse)
-PUT = Method("/coordinator.v1.KV/Put", kv_pb2.PutRequest, kv_pb2.PutResponse)
+RANGE = Method("/coordinator.v1.KV/Range", kv_pb2.RangeRequest, kv_pb2.RangeResponse, "range")
+PUT = Method("/coordinator.v1.KV/Put", kv_pb2.PutRequest, kv_pb2.PutResponse, "put")
 DELETE_RANGE = Method(
-    "/coordinator.v1.KV/DeleteRange", kv_pb2.DeleteRangeRequest, kv_pb2.DeleteRangeResponse
+    "/coordinator.v1.KV/DeleteRange",
+    kv_pb2.DeleteRangeRequest,
+    kv_pb2.DeleteRangeResponse,
+    "delete_range",
 )
-TXN = Method("/coordinator.v1.KV/Txn", kv_pb2.TxnRequest, kv_pb2.TxnResponse)
-COMPACT = Method("/coordinator.v1.KV/Compact", kv_pb2.CompactRequest, kv_pb2.CompactResponse)
+TXN = Method("/coordinator.v1.KV/Txn", kv_pb2.TxnRequest, kv_pb2.TxnResponse, "txn")
+COMPACT = Method(
+    "/coordinator.v1.KV/Compact", kv_pb2.CompactRequest, kv_pb2.CompactResponse, "compact"
+)
 WATCH = Method("/coordinator.v1.Watch/Watch", watch_pb2.WatchRequest, watch_pb2.WatchResponse)
 SESSION_OPEN = Method(
-    "/coordinator.v1.Session/Open", session_pb2.SessionOpenRequest, session_pb2.SessionOpenResponse
+    "/coordinator.v1.Session/Open",
+    session_pb2.SessionOpenRequest,
+    session_pb2.SessionOpenResponse,
+    "session_open",
 )
 SESSION_KEEP_ALIVE = Method(
     "/coordinator.v1.Session/KeepAlive",
@@ -83,9 +93,13 @@ SESSION_CLOSE = Method(
     "/coordinator.v1.Session/Close",
     session_pb2.SessionCloseRequest,
     session_pb2.SessionCloseResponse,
+    "session_close",
 )
 SESSION_GET = Method(
-    "/coordinator.v1.Session/Get", session_pb2.SessionGetRequest, session_pb2.SessionGetResponse
+    "/coordinator.v1.Session/Get",
+    session_pb2.SessionGetRequest,
+    session_pb2.SessionGetResponse,
+    "session_get",
 )
 SESSION_LIST = Method(
     "/coordinator.v1.Session/List", session_pb2.SessionListRequest, session_pb2.SessionListResponse

@@ -13,7 +13,7 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from coordinator.config import Limits
+from coordinator.config import MIB, Limits
 from coordinator.errors import ConfigError, RequestError, Status
 from coordinator.rpc import Bidi, Message, Service, Unary
 
@@ -26,6 +26,8 @@ REFUSING_SHARE = 0.5
 """Of the grace: how long it waits for that."""
 STOP_EXCESS_S = 1.0
 """Beyond the grace: after that a server that stops waits no longer for gRPC."""
+PIPELINE_MESSAGE_SIZE_BYTES_MIN = 2 * MIB
+"""A message of this size is read whatever the limit of one request, as it may be a pipeline's."""
 ERROR_DOMAIN = "coordinator"
 SETTLE_S = 1.0
 """How long the status of a stream waits for the message before it."""
@@ -39,8 +41,13 @@ _CODES = {code.value[0]: code for code in grpc.StatusCode}
 class _AioCall:
     """One call as handlers see it; see `rpc.Call` and `rpc.Stream`."""
 
-    def __init__(self, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+    def __init__(
+        self,
+        context: grpc.aio.ServicerContext[Any, Any],
+        stopping: asyncio.Event | None = None,
+    ) -> None:
         self._context = context
+        self._stopping = stopping
         self._write: asyncio.Future[None] | None = None
 
     @property
@@ -65,6 +72,10 @@ class _AioCall:
         self._write = write = asyncio.ensure_future(self._context.write(response))
         write.add_done_callback(_retrieve)
         await asyncio.shield(write)
+
+    async def stopping(self) -> None:
+        assert self._stopping is not None
+        await self._stopping.wait()
 
     async def settle(self) -> None:
         """Waits a moment for the message that is on its way."""
@@ -124,7 +135,7 @@ class _Host:
 
     def __init__(self) -> None:
         self._streams: set[asyncio.Task[Any]] = set()
-        self._stopping = False
+        self._stop = asyncio.Event()
         self._under_way = 0
         self._last_call = 0.0
 
@@ -132,7 +143,7 @@ class _Host:
         async def run(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
             self._under_way += 1
             try:
-                if self._stopping:
+                if self._stop.is_set():
                     raise _STOPPING
                 return await method.call(_AioCall(context), request)
             except RequestError as error:
@@ -149,10 +160,11 @@ class _Host:
         async def run(_: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
             task = asyncio.current_task()
             assert task is not None
-            self._streams.add(task)
-            call = _AioCall(context)
+            if not method.drains:
+                self._streams.add(task)
+            call = _AioCall(context, self._stop)
             try:
-                if self._stopping:
+                if self._stop.is_set():
                     raise _STOPPING
                 await method.call(call)
             except RequestError as error:
@@ -166,7 +178,7 @@ class _Host:
                 elif not context.done():
                     await _abort_unexpected(context, method.name)
             except asyncio.CancelledError:
-                if not self._stopping or context.done():
+                if not self._stop.is_set() or context.done():
                     raise
                 await call.settle()
                 await _abort(context, _STOPPING)
@@ -180,8 +192,8 @@ class _Host:
         return run
 
     def refuse(self) -> None:
-        """Refuses new calls from now on, and ends all streams, which never end by themselves, with a word why."""
-        self._stopping = True
+        """Refuses new calls from now on, and ends all streams that do not end by themselves, with a word why."""
+        self._stop.set()
         for task in self._streams:
             task.cancel()
 
@@ -207,6 +219,11 @@ class _Host:
         )
 
 
+def _receive_max(limits: Limits) -> int:
+    """Returns the size in bytes of the largest message that is read at all: one may hold many requests."""
+    return max(2 * limits.request_size_bytes_max, PIPELINE_MESSAGE_SIZE_BYTES_MIN)
+
+
 class GrpcAioServer:
     """One listener for gRPC clients."""
 
@@ -215,7 +232,7 @@ class GrpcAioServer:
         self._server = grpc.aio.server(
             options=(
                 # Somewhat more than the limit, so that what is a little too large gets our own error.
-                ("grpc.max_receive_message_length", 2 * limits.request_size_bytes_max),
+                ("grpc.max_receive_message_length", _receive_max(limits)),
                 ("grpc.max_send_message_length", 4 * limits.txn_reply_size_bytes_max),
                 ("grpc.max_metadata_size", 16 * 1024),
                 ("grpc.so_reuseport", 0),

@@ -10,11 +10,7 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 
-from coordinator.api.cluster import ClusterService
-from coordinator.api.kv import KVService
-from coordinator.api.registry import RegistryService
-from coordinator.api.session import SessionService
-from coordinator.api.watch import WatchService
+from coordinator.api.services import native_services
 from coordinator.catalog.catalog import Catalog
 from coordinator.config import Limits
 from coordinator.wire.grpc_aio import GrpcAioServer
@@ -28,14 +24,7 @@ class Face:
         self.bus = bus
         self.node = bus.nodes[number]
         self.catalog = Catalog(self.node)
-        services = [
-            KVService(self.node).service(),
-            WatchService(self.node).service(),
-            SessionService(self.node).service(),
-            ClusterService(self.node).service(),
-            RegistryService(self.node, self.catalog).service(),
-        ]
-        self.server = GrpcAioServer(services, limits)
+        self.server = GrpcAioServer(native_services(self.node, self.catalog), limits)
         self.address = f"127.0.0.1:{self.server.bind('127.0.0.1:0')}"
         self.channel = grpc.aio.insecure_channel(
             self.address, options=(("grpc.max_receive_message_length", 64 << 20),)

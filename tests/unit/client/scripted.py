@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, NoReturn
 
 import grpc
 import grpc.aio
@@ -12,10 +13,13 @@ from google.protobuf.message import Message
 
 from coordinator.errors import RequestError, Status
 from coordinator.wire.grpc_aio import STATUS_METADATA, status_details
+from coordinator_client import calls, pipelining
 from coordinator_client.calls import Method
+from coordinator_client.failures import failure_from
+from coordinator_client.pb import pipeline_pb2
 
 Context = grpc.aio.ServicerContext[Any, Any]
-Answer = Callable[[Any, Context], Awaitable[Message | None]]
+Answer = Callable[[Any, Any], Awaitable[Message | None]]
 
 
 class Scripted(grpc.GenericRpcHandler):
@@ -23,6 +27,7 @@ class Scripted(grpc.GenericRpcHandler):
 
     def __init__(self) -> None:
         self.endpoint = ""
+        self.pipelines = True
         self.calls: list[str] = []
         """Paths, in the order in which they were called."""
         self._unary: dict[str, tuple[Method[Any, Any], Answer]] = {}
@@ -38,6 +43,8 @@ class Scripted(grpc.GenericRpcHandler):
 
     def service(self, details: grpc.HandlerCallDetails) -> Any:
         path = details.method
+        if path == pipelining.PATH and path not in self._streams:
+            return self._pipeline()
         self.calls.append(path)
         if path in self._unary:
             method, answer = self._unary[path]
@@ -58,6 +65,60 @@ class Scripted(grpc.GenericRpcHandler):
             request_deserializer=method.request.FromString,
             response_serializer=method.reply.SerializeToString,
         )
+
+    def _pipeline(self) -> Any:
+        """Answers pipelined calls as if each had come alone."""
+        if not self.pipelines:
+            return None
+
+        async def answer(
+            call: pipeline_pb2.PipelineCall, context: Context, writing: asyncio.Lock
+        ) -> None:
+            kind = call.WhichOneof("request") or ""
+            path = next(m.path for m in vars(calls).values() if getattr(m, "kind", "") == kind)
+            self.calls.append(path)
+            result = pipeline_pb2.PipelineResult(id=call.id)
+            try:
+                if path not in self._unary:
+                    await _Inside().abort(grpc.StatusCode.UNIMPLEMENTED)
+                reply = await self._unary[path][1](getattr(call, kind), _Inside())
+                getattr(result, kind).CopyFrom(reply)
+            except _Aborted as aborted:
+                failure = failure_from(aborted.code, aborted.message, aborted.trailing)
+                result.error.code = aborted.code.value[0]
+                result.error.message, result.error.reason = failure.message, failure.reason
+                result.error.metadata.update(failure.metadata)
+            except Exception as error:
+                result.error.code = grpc.StatusCode.UNKNOWN.value[0]
+                result.error.message = f"Unexpected {type(error)}: {error}"
+            async with writing:
+                await context.write(pipeline_pb2.PipelineResponse(results=[result]))
+
+        async def run(_: Any, context: Context) -> None:
+            writing = asyncio.Lock()
+            async with asyncio.TaskGroup() as group:
+                while (message := await context.read()) is not grpc.aio.EOF:
+                    for call in message.calls:
+                        group.create_task(answer(call, context, writing))
+
+        return grpc.stream_stream_rpc_method_handler(
+            run,
+            request_deserializer=pipeline_pb2.PipelineRequest.FromString,
+            response_serializer=pipeline_pb2.PipelineResponse.SerializeToString,
+        )
+
+
+class _Aborted(Exception):
+    def __init__(self, code: grpc.StatusCode, message: str, trailing: Any) -> None:
+        super().__init__(message)
+        self.code, self.message, self.trailing = code, message, trailing
+
+
+class _Inside:
+    """What an answer may do with its context when its call came over a pipeline."""
+
+    async def abort(self, code: grpc.StatusCode, message: str = "", trailing: Any = ()) -> NoReturn:
+        raise _Aborted(code, message, trailing)
 
 
 @asynccontextmanager

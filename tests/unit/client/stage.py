@@ -11,11 +11,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, Self, TypeVar
 
-from coordinator.api.cluster import ClusterService
-from coordinator.api.kv import KVService
-from coordinator.api.registry import RegistryService
-from coordinator.api.session import SessionService
-from coordinator.api.watch import WatchService
+from coordinator.api.services import native_services
 from coordinator.catalog.catalog import Catalog
 from coordinator.config import Limits
 from coordinator.wire.grpc_aio import GrpcAioServer
@@ -53,15 +49,8 @@ class Stage:
 
     def _make_server(self, index: int) -> GrpcAioServer:
         node = self.bus.nodes[index]
-        services = (
-            KVService(node),
-            WatchService(node),
-            SessionService(node),
-            ClusterService(node),
-            # Its writes need no catalog that is kept current.
-            RegistryService(node, Catalog(node)),
-        )
-        server = GrpcAioServer([service.service() for service in services], self._limits)
+        # Registry's writes need no catalog that is kept current.
+        server = GrpcAioServer(native_services(node, Catalog(node)), self._limits)
         self._servers[index] = server
         return server
 

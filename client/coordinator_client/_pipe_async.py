@@ -1,0 +1,112 @@
+"""The asyncio face's pipelines: calls that tasks make at the same time travel together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+import grpc.aio
+from google.protobuf.message import Message
+
+from coordinator_client.failures import CallFailed, Failure
+from coordinator_client.pipelining import PipelinedCall, PipelinedCalls
+
+Waiter = asyncio.Future[Message | Failure]
+
+
+class Pipeline:
+    """One stream of calls to one endpoint. Once `failure` is set it has ended."""
+
+    def __init__(self, open_call: Callable[[], Any], failure_of: Callable[[Any], Failure]) -> None:
+        """`open_call` opens the stream; `failure_of` tells what an error of gRPC means."""
+        self.failure: Failure | None = None
+        self._failure_of = failure_of
+        self._calls = PipelinedCalls[Waiter]()
+        self._news = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._call = open_call()
+        self._writer = self._loop.create_task(self._write())
+        self._reader = self._loop.create_task(self._read())
+
+    async def call(self, kind: str, request: Message, timeout_s: float) -> Message:
+        """Makes a call. Raises CallFailed."""
+        waiter: Waiter = self._loop.create_future()
+        deadline_s = self._loop.time() + timeout_s
+        call = PipelinedCall(kind, request, deadline_s, waiter)
+        self._calls.add(call)
+        # They leave at the end of this turn of the loop, with all that others ask for until then.
+        self._news.set()
+        if self._timer is None or self._timer.when() > deadline_s:
+            self._set_timer(deadline_s)
+        try:
+            answer = await waiter
+        except asyncio.CancelledError:
+            self._calls.forget(call)
+            raise
+        if isinstance(answer, Failure):
+            raise CallFailed(answer)
+        return answer
+
+    def _set_timer(self, deadline_s: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(deadline_s, self._late)
+
+    def _late(self) -> None:
+        self._timer = None
+        for call in self._calls.late(self._loop.time()):
+            _tell(call, call.late())
+        deadline_s = self._calls.next_deadline_s()
+        if deadline_s is not None:
+            self._set_timer(deadline_s)
+
+    async def _write(self) -> None:
+        try:
+            while True:
+                await self._news.wait()
+                self._news.clear()
+                while (message := self._calls.take(self._loop.time())) is not None:
+                    await self._call.write(message)
+        except (grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.InvalidStateError):
+            pass  # the stream has ended, and its reader hears why
+        except Exception as error:
+            self.end(Failure(grpc.StatusCode.INTERNAL, f"a call can't be sent: {error!r}"))
+
+    async def _read(self) -> None:
+        end = Failure(grpc.StatusCode.UNAVAILABLE, "the server ended the stream")
+        try:
+            while (message := await self._call.read()) is not grpc.aio.EOF:
+                for call, answer in self._calls.answered(message):
+                    _tell(call, answer)
+        except grpc.aio.AioRpcError as error:
+            end = self._failure_of(error)
+        except asyncio.CancelledError:
+            if not self._call.cancelled():
+                raise
+            end = Failure(grpc.StatusCode.CANCELLED, "canceled by this client")
+        except Exception as error:
+            end = Failure(grpc.StatusCode.INTERNAL, f"an answer can't be decoded: {error!r}")
+        self.end(end)
+
+    def end(self, failure: Failure) -> None:
+        """Ends the stream: all that wait hear of the failure. Idempotent."""
+        if self.failure is not None:
+            return
+        self.failure = failure
+        if self._timer is not None:
+            self._timer.cancel()
+        for call in self._calls.end():
+            _tell(call, call.lost(failure))
+        self._call.cancel()
+        current = asyncio.current_task()
+        for task in (self._writer, self._reader):
+            if task is not current:
+                task.cancel()
+
+
+def _tell(call: PipelinedCall[Waiter], answer: Message | Failure) -> None:
+    if not call.waiter.done():
+        call.waiter.set_result(answer)

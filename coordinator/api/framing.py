@@ -1,0 +1,45 @@
+"""Protobuf messages put together from parts that are encoded already (https://protobuf.dev/programming-guides/encoding/)."""
+
+from __future__ import annotations
+
+_LENGTH = 2
+"""The wire type of what has a length."""
+
+
+def varint(number: int) -> bytes:
+    """Returns a number, 0 <= number < 2^64, in groups of seven bits, the lowest first."""
+    if number < 0x80:
+        return bytes((number,))
+    groups = bytearray()
+    while number >= 0x80:
+        groups.append(number & 0x7F | 0x80)
+        number >>= 7
+    groups.append(number)
+    return bytes(groups)
+
+
+def varint_field(number: int, value: int) -> bytes:
+    """Returns an unsigned field of a message."""
+    return varint(number << 3) + varint(value)
+
+
+def field(number: int, content: bytes) -> bytes:
+    """Returns a field that holds bytes or a message."""
+    return varint(number << 3 | _LENGTH) + varint(len(content)) + content
+
+
+class Framed:
+    """A message whose bytes are known, as hosts take it; see `rpc.Message`."""
+
+    __slots__ = ("_encoded",)
+
+    def __init__(self, encoded: bytes) -> None:
+        self._encoded = encoded
+
+    def SerializeToString(self) -> bytes:
+        """Returns the bytes."""
+        return self._encoded
+
+    def ByteSize(self) -> int:
+        """Returns their number."""
+        return len(self._encoded)

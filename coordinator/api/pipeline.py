@@ -1,0 +1,251 @@
+"""The service `coordinator.v1.Pipeline`: many calls on one stream, each carried out as if it had come on its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+import structlog
+
+from coordinator.api.framing import Framed, field, varint_field
+from coordinator.config import Limits
+from coordinator.errors import RequestError, Status
+from coordinator.rpc import Bidi, Call, DrainingStream, Service, Unary
+from coordinator_client.pb import pipeline_pb2
+
+QUIET_S = 0.1
+"""A stream of a member that stops ends when no call was under way, and none came, for this long."""
+
+CALLS = {
+    "range": "coordinator.v1.KV/Range",
+    "put": "coordinator.v1.KV/Put",
+    "delete_range": "coordinator.v1.KV/DeleteRange",
+    "txn": "coordinator.v1.KV/Txn",
+    "compact": "coordinator.v1.KV/Compact",
+    "session_open": "coordinator.v1.Session/Open",
+    "session_close": "coordinator.v1.Session/Close",
+    "session_get": "coordinator.v1.Session/Get",
+}
+"""The methods that can be called, by the field that holds the request and its answer."""
+
+_RESULTS = pipeline_pb2.PipelineResponse.DESCRIPTOR.fields_by_name["results"].number
+_RESULT = pipeline_pb2.PipelineResult.DESCRIPTOR.fields_by_name
+
+log = structlog.get_logger()
+
+Method = Callable[[Call, Any], Awaitable[Any]]
+
+
+class PipelineService:
+    """Carries out the calls of pipelines with the methods of other services."""
+
+    def __init__(self, services: Sequence[Service], limits: Limits) -> None:
+        """`services`: those that have the methods of `CALLS`; any others are passed over."""
+        methods = {
+            f"{service.name}/{method.name}": method.call
+            for service in services
+            for method in service.methods
+            if isinstance(method, Unary)
+        }
+        self._methods = {kind: methods[path] for kind, path in CALLS.items()}
+        self._limits = limits
+
+    def service(self) -> Service:
+        """Returns the methods for a host."""
+        pb = pipeline_pb2
+        run = Bidi("Run", pb.PipelineRequest, pb.PipelineResponse, self.run, drains=True)
+        return Service("coordinator.v1.Pipeline", (run,))
+
+    async def run(self, stream: DrainingStream[Any, Any]) -> None:
+        """Serves one pipeline until its client ends it, or the member stops."""
+        await _Pipeline(self._methods, self._limits, stream).run()
+
+
+class _PipelineCall:
+    """One call, as its handler sees it; see `rpc.Call`."""
+
+    __slots__ = ("_stream", "deadline")
+
+    def __init__(self, stream: Call, deadline: float | None) -> None:
+        self._stream = stream
+        self.deadline = deadline
+
+    @property
+    def peer(self) -> str:
+        return self._stream.peer
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        return self._stream.metadata
+
+
+class _Pipeline:
+    """One stream: the calls under way, and the answers that wait to be sent.
+
+    No more is read while there is too much of either, so that a client which sends faster than it reads, or than the
+    cluster writes, waits itself and costs no more than the limits say.
+    """
+
+    def __init__(
+        self, methods: Mapping[str, Method], limits: Limits, stream: DrainingStream[Any, Any]
+    ) -> None:
+        self._methods = methods
+        self._limits = limits
+        self._stream = stream
+        self._loop = asyncio.get_running_loop()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._open_size_bytes = 0
+        self._answers: deque[bytes] = deque()
+        self._answers_size_bytes = 0
+        self._news = asyncio.Event()
+        """There is an answer to send, or the stream is to end."""
+        self._room = asyncio.Event()
+        """Set when a call has ended, or answers were sent."""
+        self._ended = False
+        self._stopping = False
+        self._last_call = 0.0
+
+    async def run(self) -> None:
+        """Serves until the end of the stream. Raises RequestError when the member stops."""
+        stopping = self._loop.create_task(self._stop())
+        reading = self._loop.create_task(self._read())
+        writing = self._loop.create_task(self._write())
+        parts = (stopping, reading, writing)
+        try:
+            await asyncio.wait((stopping, writing), return_when=asyncio.FIRST_COMPLETED)
+            for part in (reading, writing, stopping):
+                if part.done():
+                    part.result()
+        finally:
+            for task in (*parts, *self._tasks):
+                task.cancel()
+            # Theirs is what is not told on a stream that is gone; nobody else takes note of it.
+            await asyncio.gather(*parts, *self._tasks, return_exceptions=True)
+
+    # --- calls ----------------------------------------------------------------------------------
+
+    async def _read(self) -> None:
+        try:
+            while (message := await self._stream.receive()) is not None:
+                self._last_call = self._loop.time()
+                for call in message.calls:
+                    while self._full():
+                        self._room.clear()
+                        await self._room.wait()
+                    self._begin(call)
+        finally:
+            self._ended = True
+            self._news.set()
+
+    def _full(self) -> bool:
+        limits = self._limits
+        return (
+            len(self._tasks) >= limits.pipeline_calls_max
+            or self._open_size_bytes >= limits.pipeline_size_bytes_max
+            or self._answers_size_bytes >= limits.pipeline_size_bytes_max
+        )
+
+    def _begin(self, call: pipeline_pb2.PipelineCall) -> None:
+        kind = call.WhichOneof("request")
+        if kind is None:
+            self._refuse(
+                call.id,
+                RequestError(
+                    Status.UNIMPLEMENTED,
+                    "UNIMPLEMENTED",
+                    "the call has no request, or one that this member does not know",
+                    {"applied": "no"},
+                ),
+            )
+        elif self._stopping:
+            self._refuse(
+                call.id,
+                RequestError(
+                    Status.UNAVAILABLE, "STOPPING", "this member is stopping", {"applied": "no"}
+                ),
+            )
+        else:
+            size = call.ByteSize()
+            self._open_size_bytes += size
+            self._tasks.add(self._loop.create_task(self._serve(call, kind, size)))
+
+    async def _serve(self, call: pipeline_pb2.PipelineCall, kind: str, size: int) -> None:
+        number = call.id
+        timeout_ms = call.timeout_ms
+        deadline = self._loop.time() + timeout_ms / 1000 if timeout_ms else None
+        try:
+            reply = await self._methods[kind](
+                _PipelineCall(self._stream, deadline), getattr(call, kind)
+            )
+            self._answer(number, kind, reply.SerializeToString())
+        except RequestError as error:
+            self._refuse(number, error)
+        except Exception:
+            log.exception("a handler failed", method=CALLS[kind])
+            message = "internal error; the member's log has more"
+            self._refuse(number, RequestError(Status.INTERNAL, "", message))
+        finally:
+            self._open_size_bytes -= size
+            task = asyncio.current_task()
+            assert task is not None
+            self._tasks.discard(task)
+            self._room.set()
+            if self._ended:
+                self._news.set()
+
+    # --- answers --------------------------------------------------------------------------------
+
+    def _refuse(self, number: int, error: RequestError) -> None:
+        failure = pipeline_pb2.PipelineError(
+            code=error.status.value,
+            message=error.message,
+            reason=error.reason,
+            metadata=error.details,
+        )
+        self._answer(number, "error", failure.SerializeToString())
+
+    def _answer(self, number: int, kind: str, reply: bytes) -> None:
+        """Puts a result among those to be sent."""
+        result = varint_field(_RESULT["id"].number, number) + field(_RESULT[kind].number, reply)
+        answer = field(_RESULTS, result)
+        self._answers.append(answer)
+        self._answers_size_bytes += len(answer)
+        self._news.set()
+
+    async def _write(self) -> None:
+        """Sends what was answered since the last message; returns when the client has ended and has its answers."""
+        while not (self._ended and not self._tasks and not self._answers):
+            await self._news.wait()
+            self._news.clear()
+            while self._answers:
+                message = Framed(self._take())
+                await self._stream.send(message)
+                self._answers_size_bytes -= message.ByteSize()
+                self._room.set()
+
+    def _take(self) -> bytes:
+        """Returns answers for one message of about the size that there may be, or a larger one alone."""
+        taken = [self._answers.popleft()]
+        size = len(taken[0])
+        while (
+            self._answers
+            and size + len(self._answers[0]) <= self._limits.watch_message_size_bytes_max
+        ):
+            taken.append(self._answers.popleft())
+            size += len(taken[-1])
+        return b"".join(taken)
+
+    # --- the end --------------------------------------------------------------------------------
+
+    async def _stop(self) -> None:
+        """Once the member stops: refuses new calls, and ends the stream when nothing comes and nothing is under way."""
+        await self._stream.stopping()
+        self._stopping = True
+        self._last_call = self._loop.time()
+        while self._tasks or self._answers or self._loop.time() - self._last_call < QUIET_S:
+            await asyncio.sleep(QUIET_S / 5)
+        raise RequestError(
+            Status.UNAVAILABLE, "STOPPING", "this member is stopping", {"applied": "no"}
+        )
