@@ -28,10 +28,12 @@ so that a node that takes none meanwhile is best left for another.
 """
 
 
+_CLOCK: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+
+
 def now_s() -> float:
     """Returns seconds of a clock that never goes back and, where there is one, counts through suspension."""
-    clock = getattr(time, "CLOCK_BOOTTIME", None)
-    return time.monotonic() if clock is None else time.clock_gettime(clock)
+    return time.monotonic() if _CLOCK is None else time.clock_gettime(_CLOCK)
 
 
 Result = TypeVar("Result")

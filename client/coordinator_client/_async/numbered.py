@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from coordinator_client import _io_async as io
 from coordinator_client import calls, errors, failures, validation
@@ -30,19 +30,45 @@ class _Line:
     numbers: Numbers
 
 
-@dataclass
 class _Write:
     """One write of the program, whatever numbers it goes through."""
 
-    timeout_s: float
-    deadline_s: float
-    pauses: Backoff
-    """Between attempts."""
-    attempts: int = 0
-    uncertain: bool = False
-    """Whether an attempt may have been applied, or may be yet."""
-    crowded: Backoff = field(default_factory=lambda: Backoff(1))
-    """Between attempts that were refused because too much of others is kept."""
+    __slots__ = ("_crowded", "_pauses", "attempts", "deadline_s", "timeout_s", "uncertain")
+
+    def __init__(self, timeout_s: float, deadline_s: float) -> None:
+        self.timeout_s = timeout_s
+        self.deadline_s = deadline_s
+        self.attempts = 0
+        self.uncertain = False
+        """Whether an attempt may have been applied, or may be yet."""
+        self._pauses: Backoff | None = None
+        self._crowded: Backoff | None = None
+
+    def pause_s(self, endpoint_count: int) -> float:
+        """Returns how long to wait before another attempt."""
+        if self._pauses is None:
+            self._pauses = Backoff(endpoint_count)
+        return self._pauses.next_s()
+
+    def crowded_s(self) -> float:
+        """Returns how long to wait after an attempt that was refused because too much of others is kept."""
+        if self._crowded is None:
+            self._crowded = Backoff(1)
+        return self._crowded.next_s()
+
+
+class _Turn:
+    """A write that waits for a number, or for others to finish."""
+
+    __slots__ = ("came", "line", "number", "wants")
+
+    def __init__(self, *, wants: bool) -> None:
+        self.wants = wants
+        """Whether it waits for a number."""
+        self.came = io.Flag()
+        self.line: _Line | None = None
+        self.number = 0
+        """The number that it was given; 0: it is to look again."""
 
 
 class NumberedWrites(Writes):
@@ -62,7 +88,7 @@ class NumberedWrites(Writes):
         self._window = window
         self._guard = io.Guard()
         self._line: _Line | None = None
-        self._waiting: deque[io.Flag] = deque()
+        self._waiting: deque[_Turn] = deque()
         """Of writes that wait for a number, or for others to finish, the first one first."""
         self._opener = False
         """Whether a write is opening the session for all."""
@@ -75,9 +101,9 @@ class NumberedWrites(Writes):
         connection = self._connection
         connection.check_size(request)
         timeout_s = connection.timeout_s if timeout_s is None else validation.timeout(timeout_s)
-        write = _Write(timeout_s, io.now_s() + timeout_s, Backoff(len(connection.endpoints)))
+        write = _Write(timeout_s, io.now_s() + timeout_s)
         while True:
-            line, number = await self._take_number(write.deadline_s)
+            line, number = self._number_at_hand() or await self._take_number(write.deadline_s)
             try:
                 answer = await self._send(method, request, write, line, number)
             finally:
@@ -86,7 +112,7 @@ class NumberedWrites(Writes):
                 return answer
             if failures.is_forgotten(answer):
                 line.session.declare_lost("the cluster does not know it any more")
-                if not await self._pause(write, write.pauses.next_s()):
+                if not await self._pause(write, write.pause_s(len(connection.endpoints))):
                     connection.check_open()
                     raise errors.Unavailable(
                         "the session that numbers writes ended, and no time is left for another"
@@ -100,7 +126,7 @@ class NumberedWrites(Writes):
             self._closed = True
             line = self._line
             while self._waiting:
-                self._waiting.popleft().set()
+                self._waiting.popleft().came.set()
         if line is not None:
             await line.session.close(timeout_s=min(self._connection.timeout_s, CLOSE_TIMEOUT_S_MAX))
 
@@ -149,17 +175,17 @@ class NumberedWrites(Writes):
             if decision in (
                 NumberedDecision.RAISE,
                 NumberedDecision.LEAVE,
-            ) or not await self._pause(write, write.pauses.next_s()):
+            ) or not await self._pause(write, write.pause_s(len(connection.endpoints))):
                 raise failures.error_of_numbered(failure, uncertain=write.uncertain)
 
     def _mark(self, request: Request, line: _Line, number: int) -> None:
         """Puts the number into the request, and how far the cluster may forget by now."""
         with self._guard:
             below = line.numbers.acknowledged_below
-        mark = common_pb2.RequestId(
-            session=line.session.id, sequence=number, acknowledged_below=below
-        )
-        request.request.CopyFrom(mark)  # type: ignore[attr-defined]  # every write has the field
+        mark: common_pb2.RequestId = request.request  # type: ignore[attr-defined]  # every write has the field
+        mark.session = line.session.id
+        mark.sequence = number
+        mark.acknowledged_below = below
 
     async def _pause(self, write: _Write, pause_s: float) -> bool:
         """Waits; returns whether the write may go on then."""
@@ -169,65 +195,89 @@ class NumberedWrites(Writes):
 
     async def _pause_for_others(self, write: _Write) -> bool:
         """Waits a little, or until a number was finished; returns whether the write may go on then."""
-        turn = io.Flag()
+        turn = _Turn(wants=False)
         with self._guard:
             self._waiting.append(turn)
         try:
-            await turn.wait(write.crowded.next_s())
+            await turn.came.wait(write.crowded_s())
         finally:
             self._give_up(turn)
         return await self._pause(write, 0.0)
 
     # --- numbers --------------------------------------------------------------------------------
 
+    def _number_at_hand(self) -> tuple[_Line, int] | None:
+        """Returns a number of a session that is alive if nobody waits for one; None: it takes some waiting."""
+        with self._guard:
+            line = self._line
+            if line is None or self._waiting or self._closed or line.session.remaining_s <= 0:
+                return None
+            number = line.numbers.take()
+            return None if number is None else (line, number)
+
     async def _take_number(self, deadline_s: float) -> tuple[_Line, int]:
         """Returns a number of a session that is alive, as soon as there is one; raises what opening one raises."""
-        turn: io.Flag | None = None
-        try:
-            while True:
-                line = await self._open_line(deadline_s)
-                with self._guard:
-                    # Nobody is overtaken: a newcomer takes what is left when no other waits.
-                    if turn is not None or not self._waiting:
-                        number = line.numbers.take()
-                        if number is not None:
-                            return line, number
-                    late = turn is not None
-                    turn = io.Flag()
-                    if late:
-                        self._waiting.appendleft(turn)
-                    else:
-                        self._waiting.append(turn)
-                if not await turn.wait(max(0.0, deadline_s - io.now_s())):
-                    raise errors.Unavailable(
-                        f"{self._window} writes are under way since before this one; "
-                        "it was not sent before its time was over"
-                    )
-        except BaseException:
-            # If it was this one's turn, it is the next one's now.
-            self._give_up(turn)
-            raise
+        first = False
+        while True:
+            line = await self._open_line(deadline_s)
+            turn = _Turn(wants=True)
+            with self._guard:
+                # Nobody is overtaken: a newcomer takes what is left when no other waits.
+                number = line.numbers.take() if first or not self._waiting else None
+                if number is not None:
+                    return line, number
+                if first:
+                    self._waiting.appendleft(turn)
+                else:
+                    self._waiting.append(turn)
+            try:
+                first = await turn.came.wait(max(0.0, deadline_s - io.now_s()))
+            except BaseException:
+                self._give_up(turn)
+                raise
+            if not first:
+                self._give_up(turn)
+                raise errors.Unavailable(
+                    f"{self._window} writes are under way since before this one; "
+                    "it was not sent before its time was over"
+                )
+            if turn.line is not None:
+                return turn.line, turn.number
 
-    def _give_up(self, turn: io.Flag | None) -> None:
+    def _give_up(self, turn: _Turn) -> None:
+        """Whoever waited does no more. If it was this one's turn, it is the next one's now."""
         with self._guard:
-            if turn is not None and turn in self._waiting:
+            if turn in self._waiting:
                 self._waiting.remove(turn)
+            elif turn.line is not None:
+                turn.line.numbers.finish(turn.number)
             self._wake()
 
     def _finish(self, line: _Line, number: int) -> None:
         with self._guard:
             line.numbers.finish(number)
-            self._wake()
+            if self._waiting:
+                self._wake()
 
     def _wake(self) -> None:
-        """Lets as many writes look again as there are numbers; the caller holds the guard.
+        """Gives those who wait the numbers that there are; the caller holds the guard.
 
-        Without a session that is alive it is one, which will open another.
+        Without a session that is alive, one of them is to open another.
         """
         line = self._line
-        room = 1 if line is None or line.session.remaining_s <= 0 else line.numbers.room
-        for _ in range(min(room, len(self._waiting))):
-            self._waiting.popleft().set()
+        if line is None or line.session.remaining_s <= 0:
+            if self._waiting:
+                self._waiting.popleft().came.set()
+            return
+        while self._waiting:
+            turn = self._waiting[0]
+            if turn.wants:
+                number = line.numbers.take()
+                if number is None:
+                    return
+                turn.line, turn.number = line, number
+            self._waiting.popleft()
+            turn.came.set()
 
     # --- the session ----------------------------------------------------------------------------
 

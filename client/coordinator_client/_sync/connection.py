@@ -67,6 +67,9 @@ class Connection:
 
     def _channel(self, endpoint: str) -> io.Channel:
         self.check_open()
+        channel = self._channels.get(endpoint)
+        if channel is not None:
+            return channel
         with self._guard:
             channel = self._channels.get(endpoint)
             if channel is None:

@@ -210,3 +210,22 @@ def test_many_threads_share_a_window_while_nodes_go_and_come(stage_thread: Stage
         assert problems == []
         found = client.range("/m/", prefix=True).kvs
     assert [kv.version for kv in found] == [25] * 8
+
+
+async def test_writes_that_follow_each_other_at_once_overtake_nobody(
+    ledger: Ledger, endpoints: list[str]
+) -> None:
+    """Each of the first takes the next number in the turn of the loop in which its last one is finished."""
+    async with aio.connect(endpoints, request_window=4) as client:
+        done: list[int] = []
+
+        async def write(caller: int) -> None:
+            for _ in range(20):
+                await client.put(f"/{caller}")
+                done.append(caller)
+
+        await asyncio.gather(*(write(caller) for caller in range(6)))
+        assert {done.count(caller) for caller in range(6)} == {20}
+        # While all of them write, none is ahead by more than two rounds.
+        for caller in range(6):
+            assert done.index(caller) < 18
