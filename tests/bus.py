@@ -66,6 +66,10 @@ class BusConsensus:
         self._transferring = False
 
     @property
+    def term(self) -> int:
+        return self.status.term
+
+    @property
     def status(self) -> ConsensusStatus:
         bus = self._bus
         term, leader = self.belief or (bus.term, bus.leader)

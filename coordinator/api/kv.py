@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Coroutine, Iterator, Mapping
+from typing import Any
 
 from coordinator.api import render
+from coordinator.api.begun import Begun
 from coordinator.api.convert import Converter, writes
 from coordinator.api.window import check_window
 from coordinator.errors import RequestError, Status
 from coordinator.node.interface import Node
 from coordinator.rpc import Call, Service, Unary, deadline_of, invalid, too_large
-from coordinator.state.commands import Compact, DeleteRange, Put, RequestId, Txn, Write
+from coordinator.state.commands import Compact, Put, Txn, Write
 from coordinator.state.results import (
     DeleteResult,
     Failure,
     Outcome,
     PutResult,
     RangeResult,
+    Result,
     TxnResult,
 )
 from coordinator_client.pb import kv_pb2
@@ -43,6 +47,14 @@ class KVService:
             ),
         )
 
+    def begun(self) -> Mapping[str, Begun]:
+        """Returns, by name, the methods whose wait is for the log alone: many of them need not have a task each."""
+        return {
+            "Put": Begun(self._begin_put, self._finish_put),
+            "DeleteRange": Begun(self._begin_delete, self._finish_delete),
+            "Txn": Begun(self._begin_txn, self._finish_txn),
+        }
+
     def _deadline(self, call: Call) -> float:
         return deadline_of(call, self._node.timing.request_timeout_ms_default / 1000)
 
@@ -63,71 +75,83 @@ class KVService:
 
     async def put(self, call: Call, request: kv_pb2.PutRequest) -> kv_pb2.PutResponse:
         """Writes one key."""
+        return self._finish_put(await self._begin_put(call, request))
+
+    def _begin_put(self, call: Call, request: kv_pb2.PutRequest) -> asyncio.Future[Outcome]:
         self._convert.check_size(request)
         op = self._convert.put(request)
         self._check_sequences(op)
-        outcome = await self._write(call, op, self._convert.request_id(request, request.request))
-        assert isinstance(outcome.result, PutResult)
-        response = render.put_response(outcome.result)
-        response.header.CopyFrom(render.header(self._node, outcome.revision))
-        return response
+        return self._offer(call, Write(op, self._convert.request_id(request, request.request)))
+
+    def _finish_put(self, outcome: Outcome) -> kv_pb2.PutResponse:
+        result = _result_of(outcome)
+        assert isinstance(result, PutResult)
+        return render.put_response(result, render.header(self._node, outcome.revision))
 
     async def delete(
         self, call: Call, request: kv_pb2.DeleteRangeRequest
     ) -> kv_pb2.DeleteRangeResponse:
         """Deletes one key or many."""
+        return self._finish_delete(await self._begin_delete(call, request))
+
+    def _begin_delete(
+        self, call: Call, request: kv_pb2.DeleteRangeRequest
+    ) -> asyncio.Future[Outcome]:
         self._convert.check_size(request)
         op = self._convert.delete(request)
-        outcome = await self._write(call, op, self._convert.request_id(request, request.request))
-        assert isinstance(outcome.result, DeleteResult)
-        self._check_reply(outcome.result)
-        response = render.delete_response(outcome.result)
-        response.header.CopyFrom(render.header(self._node, outcome.revision))
-        return response
+        return self._offer(call, Write(op, self._convert.request_id(request, request.request)))
+
+    def _finish_delete(self, outcome: Outcome) -> kv_pb2.DeleteRangeResponse:
+        result = _result_of(outcome)
+        assert isinstance(result, DeleteResult)
+        self._check_reply(result)
+        return render.delete_response(result, render.header(self._node, outcome.revision))
 
     async def txn(self, call: Call, request: kv_pb2.TxnRequest) -> kv_pb2.TxnResponse:
         """Runs a transaction; one that only reads does not go through the log."""
+        begun = self._begin_txn(call, request)
+        return self._finish_txn(await begun) if isinstance(begun, asyncio.Future) else await begun
+
+    def _begin_txn(
+        self, call: Call, request: kv_pb2.TxnRequest
+    ) -> asyncio.Future[Outcome] | Coroutine[Any, Any, kv_pb2.TxnResponse]:
         self._convert.check_size(request)
         txn = self._convert.txn(request)
         self._check_sequences(txn)
-        node = self._node
         request_id = self._convert.request_id(request, request.request)
         if not writes(txn) and request_id is None:
-            await node.read(local=request.local, min_revision=0, deadline=self._deadline(call))
-            result = node.state.evaluate(txn)
-            if isinstance(result, Failure):
-                raise render.error(result)
-            revision = node.state.revision
-        else:
-            if request.local:
-                raise invalid("local", "is only for transactions that do not write")
-            outcome = await self._write(call, txn, request_id)
-            assert isinstance(outcome.result, TxnResult)
-            result, revision = outcome.result, outcome.revision
+            return self._read_txn(call, txn, local=request.local)
+        if request.local:
+            raise invalid("local", "is only for transactions that do not write")
+        return self._offer(call, Write(txn, request_id))
+
+    async def _read_txn(self, call: Call, txn: Txn, *, local: bool) -> kv_pb2.TxnResponse:
+        node = self._node
+        await node.read(local=local, min_revision=0, deadline=self._deadline(call))
+        result = node.state.evaluate(txn)
+        if isinstance(result, Failure):
+            raise render.error(result)
         self._check_reply(result)
-        response = render.txn_response(result)
-        response.header.CopyFrom(render.header(node, revision, local=request.local))
-        return response
+        return render.txn_response(result, render.header(node, local=local))
+
+    def _finish_txn(self, outcome: Outcome) -> kv_pb2.TxnResponse:
+        result = _result_of(outcome)
+        assert isinstance(result, TxnResult)
+        self._check_reply(result)
+        return render.txn_response(result, render.header(self._node, outcome.revision))
 
     async def compact(self, call: Call, request: kv_pb2.CompactRequest) -> kv_pb2.CompactResponse:
         """Forgets history."""
         if request.revision <= 0:
             raise invalid("revision", "must be positive")
         request_id = self._convert.request_id(request, request.request)
-        outcome = await self._propose(call, Compact(request.revision, request_id))
+        outcome = await self._offer(call, Compact(request.revision, request_id))
+        _result_of(outcome)
         return kv_pb2.CompactResponse(header=render.header(self._node, outcome.revision))
 
-    async def _write(
-        self, call: Call, op: Put | DeleteRange | Txn, request_id: RequestId | None
-    ) -> Outcome:
-        return await self._propose(call, Write(op, request_id))
-
-    async def _propose(self, call: Call, command: Write | Compact) -> Outcome:
+    def _offer(self, call: Call, command: Write | Compact) -> asyncio.Future[Outcome]:
         check_window(self._node, command.request)
-        outcome = await self._node.propose(command, self._deadline(call))
-        if isinstance(outcome.result, Failure):
-            raise render.error(outcome.result)
-        return outcome
+        return self._node.offer(command, self._deadline(call))
 
     def _check_sequences(self, op: Put | Txn) -> None:
         """Refuses to count for more parents; checked here and not in apply, as limits differ from node to node."""
@@ -147,6 +171,13 @@ class KVService:
                 f"the request was carried out, but its reply is {size} bytes, the limit is {size_max}",
                 {"limit": str(size_max), "applied": "yes"},
             )
+
+
+def _result_of(outcome: Outcome) -> Result:
+    """Returns what a command came to. Raises RequestError if that is a failure."""
+    if isinstance(outcome.result, Failure):
+        raise render.error(outcome.result)
+    return outcome.result
 
 
 def _sequence_keys(op: object) -> Iterator[bytes]:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import structlog
 
+from coordinator.api.begun import Begun
 from coordinator.api.framing import Framed, field, varint_field
 from coordinator.config import Limits
 from coordinator.errors import RequestError, Status
-from coordinator.rpc import Bidi, Call, DrainingStream, Service, Unary
+from coordinator.rpc import Bidi, Call, DrainingStream, Message, Service, Unary
 from coordinator_client.pb import pipeline_pb2
 
 QUIET_S = 0.1
@@ -36,20 +38,33 @@ _RESULT = pipeline_pb2.PipelineResult.DESCRIPTOR.fields_by_name
 log = structlog.get_logger()
 
 Method = Callable[[Call, Any], Awaitable[Any]]
+Finish = Callable[[Any], Message]
+
+
+def _as_it_is(reply: Message) -> Message:
+    return reply
 
 
 class PipelineService:
     """Carries out the calls of pipelines with the methods of other services."""
 
-    def __init__(self, services: Sequence[Service], limits: Limits) -> None:
-        """`services`: those that have the methods of `CALLS`; any others are passed over."""
+    def __init__(
+        self, services: Sequence[Service], begun: Mapping[str, Begun], limits: Limits
+    ) -> None:
+        """`services`: those that have the methods of `CALLS`; any others are passed over.
+
+        `begun`: methods among them, by name, that do without a task each.
+        """
         methods = {
             f"{service.name}/{method.name}": method.call
             for service in services
             for method in service.methods
             if isinstance(method, Unary)
         }
-        self._methods = {kind: methods[path] for kind, path in CALLS.items()}
+        self._methods: dict[str, Method | Begun] = {
+            kind: begun.get(path.rpartition("/")[2]) or methods[path]
+            for kind, path in CALLS.items()
+        }
         self._limits = limits
 
     def service(self) -> Service:
@@ -89,13 +104,17 @@ class _Pipeline:
     """
 
     def __init__(
-        self, methods: Mapping[str, Method], limits: Limits, stream: DrainingStream[Any, Any]
+        self,
+        methods: Mapping[str, Method | Begun],
+        limits: Limits,
+        stream: DrainingStream[Any, Any],
     ) -> None:
         self._methods = methods
         self._limits = limits
         self._stream = stream
         self._loop = asyncio.get_running_loop()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._open: set[asyncio.Future[Any]] = set()
+        """What the calls under way wait for."""
         self._open_size_bytes = 0
         self._answers: deque[bytes] = deque()
         self._answers_size_bytes = 0
@@ -119,10 +138,10 @@ class _Pipeline:
                 if part.done():
                     part.result()
         finally:
-            for task in (*parts, *self._tasks):
+            for task in (*parts, *self._open):
                 task.cancel()
             # Theirs is what is not told on a stream that is gone; nobody else takes note of it.
-            await asyncio.gather(*parts, *self._tasks, return_exceptions=True)
+            await asyncio.gather(*parts, *self._open, return_exceptions=True)
 
     # --- calls ----------------------------------------------------------------------------------
 
@@ -142,7 +161,7 @@ class _Pipeline:
     def _full(self) -> bool:
         limits = self._limits
         return (
-            len(self._tasks) >= limits.pipeline_calls_max
+            len(self._open) >= limits.pipeline_calls_max
             or self._open_size_bytes >= limits.pipeline_size_bytes_max
             or self._answers_size_bytes >= limits.pipeline_size_bytes_max
         )
@@ -167,33 +186,55 @@ class _Pipeline:
                 ),
             )
         else:
-            size = call.ByteSize()
-            self._open_size_bytes += size
-            self._tasks.add(self._loop.create_task(self._serve(call, kind, size)))
+            self._carry_out(call, kind)
 
-    async def _serve(self, call: pipeline_pb2.PipelineCall, kind: str, size: int) -> None:
-        number = call.id
+    def _carry_out(self, call: pipeline_pb2.PipelineCall, kind: str) -> None:
         timeout_ms = call.timeout_ms
         deadline = self._loop.time() + timeout_ms / 1000 if timeout_ms else None
+        method = self._methods[kind]
+        request = getattr(call, kind)
+        of = _PipelineCall(self._stream, deadline)
+        finish: Finish = _as_it_is
+        waits: asyncio.Future[Any]
         try:
-            reply = await self._methods[kind](
-                _PipelineCall(self._stream, deadline), getattr(call, kind)
-            )
-            self._answer(number, kind, reply.SerializeToString())
-        except RequestError as error:
-            self._refuse(number, error)
-        except Exception:
-            log.exception("a handler failed", method=CALLS[kind])
+            if isinstance(method, Begun):
+                begun = method.begin(of, request)
+                if isinstance(begun, asyncio.Future):
+                    waits, finish = begun, method.finish
+                else:
+                    waits = self._loop.create_task(begun)
+            else:
+                waits = asyncio.ensure_future(method(of, request))
+        except Exception as error:
+            self._fail(call.id, kind, error)
+            return
+        size = call.ByteSize()
+        self._open.add(waits)
+        self._open_size_bytes += size
+        waits.add_done_callback(partial(self._done, call.id, kind, size, finish))
+
+    def _done(
+        self, number: int, kind: str, size: int, finish: Finish, ended: asyncio.Future[Any]
+    ) -> None:
+        """What a call waited for has come."""
+        self._open.discard(ended)
+        self._open_size_bytes -= size
+        self._room.set()
+        if self._ended:
+            self._news.set()
+        try:
+            self._answer(number, kind, finish(ended.result()).SerializeToString())
+        except asyncio.CancelledError:
+            pass  # by the end of the stream
+        except Exception as error:
+            self._fail(number, kind, error)
+
+    def _fail(self, number: int, kind: str, error: Exception) -> None:
+        if not isinstance(error, RequestError):
+            log.error("a handler failed", method=CALLS[kind], exc_info=error)
             message = "internal error; the member's log has more"
-            self._refuse(number, RequestError(Status.INTERNAL, "", message))
-        finally:
-            self._open_size_bytes -= size
-            task = asyncio.current_task()
-            assert task is not None
-            self._tasks.discard(task)
-            self._room.set()
-            if self._ended:
-                self._news.set()
+            error = RequestError(Status.INTERNAL, "", message)
+        self._refuse(number, error)
 
     # --- answers --------------------------------------------------------------------------------
 
@@ -216,7 +257,7 @@ class _Pipeline:
 
     async def _write(self) -> None:
         """Sends what was answered since the last message; returns when the client has ended and has its answers."""
-        while not (self._ended and not self._tasks and not self._answers):
+        while not (self._ended and not self._open and not self._answers):
             await self._news.wait()
             self._news.clear()
             while self._answers:
@@ -244,7 +285,7 @@ class _Pipeline:
         await self._stream.stopping()
         self._stopping = True
         self._last_call = self._loop.time()
-        while self._tasks or self._answers or self._loop.time() - self._last_call < QUIET_S:
+        while self._open or self._answers or self._loop.time() - self._last_call < QUIET_S:
             await asyncio.sleep(QUIET_S / 5)
         raise RequestError(
             Status.UNAVAILABLE, "STOPPING", "this member is stopping", {"applied": "no"}

@@ -49,7 +49,7 @@ def header(
         cluster_id=node.state.cluster_id,
         member_id=node.member.id,
         revision=node.state.revision if revision is None else revision,
-        term=node.consensus_status.term,
+        term=node.term,
         local=local,
     )
 
@@ -76,25 +76,28 @@ def range_response(result: RangeResult) -> kv_pb2.RangeResponse:
     )
 
 
-def put_response(result: PutResult) -> kv_pb2.PutResponse:
-    """Returns the message of a put, without header."""
-    return kv_pb2.PutResponse(
-        key=result.key, prev_kv=None if result.prev is None else key_value(result.prev)
-    )
+def put_response(
+    result: PutResult, header: common_pb2.ResponseHeader | None = None
+) -> kv_pb2.PutResponse:
+    """Returns the message of a put."""
+    prev = None if result.prev is None else key_value(result.prev)
+    return kv_pb2.PutResponse(header=header, key=result.key, prev_kv=prev)
 
 
-def delete_response(result: DeleteResult) -> kv_pb2.DeleteRangeResponse:
-    """Returns the message of a delete, without header."""
-    return kv_pb2.DeleteRangeResponse(
-        deleted=result.deleted, prev_kvs=[key_value(kv) for kv in result.prevs]
-    )
+def delete_response(
+    result: DeleteResult, header: common_pb2.ResponseHeader | None = None
+) -> kv_pb2.DeleteRangeResponse:
+    """Returns the message of a delete."""
+    prevs = [key_value(kv) for kv in result.prevs]
+    return kv_pb2.DeleteRangeResponse(header=header, deleted=result.deleted, prev_kvs=prevs)
 
 
-def txn_response(result: TxnResult) -> kv_pb2.TxnResponse:
-    """Returns the message of a transaction, without header."""
-    return kv_pb2.TxnResponse(
-        succeeded=result.succeeded, responses=[_response_op(r) for r in result.responses]
-    )
+def txn_response(
+    result: TxnResult, header: common_pb2.ResponseHeader | None = None
+) -> kv_pb2.TxnResponse:
+    """Returns the message of a transaction."""
+    responses = [_response_op(r) for r in result.responses]
+    return kv_pb2.TxnResponse(header=header, succeeded=result.succeeded, responses=responses)
 
 
 def _response_op(result: RangeResult | PutResult | DeleteResult | TxnResult) -> kv_pb2.ResponseOp:

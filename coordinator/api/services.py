@@ -15,11 +15,12 @@ from coordinator.rpc import Service
 
 def native_services(node: Node, catalog: Catalog) -> list[Service]:
     """Returns the services over one member, for a host."""
+    kv = KVService(node)
     services = [
-        KVService(node).service(),
+        kv.service(),
         WatchService(node).service(),
         SessionService(node).service(),
         RegistryService(node, catalog).service(),
         ClusterService(node).service(),
     ]
-    return [*services, PipelineService(services, node.limits).service()]
+    return [*services, PipelineService(services, kv.begun(), node.limits).service()]

@@ -180,6 +180,11 @@ class Consensus(Protocol):
     def status(self) -> ConsensusStatus: ...
 
     @property
+    def term(self) -> int:
+        """That of `status`, for those who need no more."""
+        ...
+
+    @property
     def members(self) -> tuple[Peer, ...]:
         """The members, learners too, as the newest entry of the log about them says; in ascending order of the name."""
         ...

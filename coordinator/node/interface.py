@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import enum
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -80,6 +81,11 @@ class Node(Protocol):
     def consensus_status(self) -> ConsensusStatus: ...
 
     @property
+    def term(self) -> int:
+        """That of `consensus_status`, for those who need no more."""
+        ...
+
+    @property
     def leader_changes(self) -> int:
         """How often this member learned who leads, since it started."""
         ...
@@ -113,6 +119,13 @@ class Node(Protocol):
 
         A command that is lost on the way without having been applied is offered again until the deadline.
         Raises RequestError (not applied) or OutcomeUnknown.
+        """
+        ...
+
+    def offer(self, command: Command, deadline: float) -> asyncio.Future[Outcome]:
+        """Offers a command as `propose` does; the future ends as that would. Raises RequestError if it is not taken.
+
+        Who waits no longer should cancel the future: what was not sent then is not.
         """
         ...
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from typing import Any
 
 import structlog
 
@@ -121,15 +122,29 @@ class MemberNode:
         me, state, limits, timing = self.member.id, self.state, self.limits, self.timing
         self._space = Space(consensus, state, me, limits, self._disk_free)
         self._proposals = Proposals(consensus, me, limits, self._space.refuses)
-        self._expirer = SessionExpirer(consensus, state, timing, self._offer, self._policy)
-        self._compaction = Compaction(consensus, state, limits, timing, self._offer)
-        self._integrity = Integrity(consensus, state, me, timing, self._offer, self._fail)
+        self._expirer = SessionExpirer(consensus, state, timing, self._offer_own, self._policy)
+        self._compaction = Compaction(consensus, state, limits, timing, self._offer_own)
+        self._integrity = Integrity(consensus, state, me, timing, self._offer_own, self._fail)
         self._keep_alives = KeepAlives(consensus, self._expirer)
         self._administration = Administration(consensus, me, timing)
         self._progress = ProgressReports(consensus, me)
         self._saves = Saves(consensus, state, limits)
+        self._receivers: dict[type, Callable[[int, Any], None]] = {
+            Forward: self._proposals.receive,
+            Refused: lambda _, message: self._proposals.refused(message),
+            KeepAlive: self._keep_alives.asked,
+            KeepAliveReply: lambda _, message: self._keep_alives.answered(message),
+            ConnectionLost: lambda _, message: self._expirer.connection_lost(message.attachments),
+            ChangeMembers: self._administration.change_asked,
+            Transfer: self._administration.transfer_asked,
+            AdministrationReply: self._administration.answered,
+            ProgressQuestion: self._progress.asked,
+            Progress: self._progress.answered,
+            DigestReport: self._integrity.received,
+            DiskReport: self._space.received,
+        }
 
-    def _offer(self, command: Command) -> asyncio.Future[Outcome]:
+    def _offer_own(self, command: Command) -> asyncio.Future[Outcome]:
         """Offers what no client asked for."""
         return self._proposals.offer(command, self._loop.time() + OWN_TIMEOUT_S)
 
@@ -204,6 +219,10 @@ class MemberNode:
         return self._consensus.status
 
     @property
+    def term(self) -> int:
+        return self._consensus.term
+
+    @property
     def uptime_s(self) -> float:
         return self._loop.time() - self._started_at
 
@@ -233,8 +252,11 @@ class MemberNode:
         ]
 
     async def propose(self, command: Command, deadline: float) -> Outcome:
+        return await self.offer(command, deadline)
+
+    def offer(self, command: Command, deadline: float) -> asyncio.Future[Outcome]:
         self._space.admit(command)
-        return await self._proposals.propose(command, deadline)
+        return self._proposals.offer(command, deadline)
 
     async def read(self, *, local: bool, min_revision: int, deadline: float) -> None:
         if not local:
@@ -361,30 +383,7 @@ class MemberNode:
     def message_received(self, member: int, payload: bytes) -> None:
         try:
             message = decode_message(payload)
-            if isinstance(message, Forward):
-                self._proposals.receive(member, message)
-            elif isinstance(message, Refused):
-                self._proposals.refused(message)
-            elif isinstance(message, KeepAlive):
-                self._keep_alives.asked(member, message)
-            elif isinstance(message, KeepAliveReply):
-                self._keep_alives.answered(message)
-            elif isinstance(message, ConnectionLost):
-                self._expirer.connection_lost(message.attachments)
-            elif isinstance(message, ChangeMembers):
-                self._administration.change_asked(member, message)
-            elif isinstance(message, Transfer):
-                self._administration.transfer_asked(member, message)
-            elif isinstance(message, AdministrationReply):
-                self._administration.answered(member, message)
-            elif isinstance(message, ProgressQuestion):
-                self._progress.asked(member, message)
-            elif isinstance(message, Progress):
-                self._progress.answered(member, message)
-            elif isinstance(message, DigestReport):
-                self._integrity.received(member, message)
-            elif isinstance(message, DiskReport):
-                self._space.received(member, message)
+            self._receivers[type(message)](member, message)
         except (
             ValueError,
             RecursionError,

@@ -88,10 +88,6 @@ class Proposals:
 
     # --- offering ---------------------------------------------------------------------------------
 
-    async def propose(self, command: Command, deadline: float) -> Outcome:
-        """Offers a command and waits for its outcome; see `node.interface.Node.propose`."""
-        return await self.offer(command, deadline)
-
     def offer(self, command: Command, deadline: float) -> asyncio.Future[Outcome]:
         """Offers a command; the future ends as `propose` does. Raises RequestError when too much is open."""
         data = encode_command(command)

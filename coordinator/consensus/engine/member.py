@@ -69,6 +69,10 @@ class Engine:
         return self._parts.status
 
     @property
+    def term(self) -> int:
+        return 0 if self._parts is None else self._parts.core.term
+
+    @property
     def members(self) -> tuple[Peer, ...]:
         if self._parts is None:
             return configuration_of(self.config.peers).peers

@@ -14,7 +14,7 @@ def header(node: Node, revision: int | None = None) -> mvcc_pb2.ResponseHeader:
         cluster_id=node.state.cluster_id,
         member_id=node.member.id,
         revision=node.state.revision if revision is None else revision,
-        raft_term=node.consensus_status.term,
+        raft_term=node.term,
     )
 
 
