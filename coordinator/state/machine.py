@@ -16,6 +16,7 @@ from coordinator.state.commands import (
     Compact,
     DigestCheck,
     LeaderElected,
+    Put,
     Range,
     RequestId,
     SessionClose,
@@ -44,7 +45,7 @@ from coordinator.state.scrub import Scrub
 from coordinator.state.sessions import Sessions
 from coordinator.state.snapshot import Prepared
 from coordinator.state.tally import Tally
-from coordinator.state.transaction import UNDECODABLE, Transaction, nests_too_deep
+from coordinator.state.transaction import UNDECODABLE, Transaction, nests_too_deep, put_alone
 from coordinator.state.view import read_range
 
 # Deeply nested bytes exhaust the decoder's stack; transactions that deep are refused in any case.
@@ -273,7 +274,7 @@ class StateMachine:
 
     def _execute(self, command: Command) -> tuple[int, Result]:
         """Executes a command, or finds what it came to before; returns the revision after it, and the result."""
-        request = _request_of(command)
+        request = command.request if type(command) is Write else _request_of(command)
         if request is None:
             result = self._change(command)
             return self._keyspace.revision, result  # The change has moved the revision.
@@ -309,14 +310,17 @@ class StateMachine:
 
     def _write(self, command: Write) -> Result:
         op = command.op
-        if isinstance(op, Txn) and nests_too_deep(op):
-            return UNDECODABLE
-        transaction = Transaction(self._keyspace, self._sessions)
-        result = transaction.run(op)
-        if not isinstance(result, Failure):
-            batch = transaction.commit()
-            if batch is not None:
-                self._applied.batches.append(batch)
+        result: Result
+        if type(op) is Put and not op.sequence:
+            result, batch = put_alone(self._keyspace, self._sessions, op)
+        else:
+            if isinstance(op, Txn) and nests_too_deep(op):
+                return UNDECODABLE
+            transaction = Transaction(self._keyspace, self._sessions)
+            result = transaction.run(op)
+            batch = None if isinstance(result, Failure) else transaction.commit()
+        if batch is not None:
+            self._applied.batches.append(batch)
         return result
 
     def _open(self, command: SessionOpen) -> Result:
@@ -366,7 +370,7 @@ class StateMachine:
 
 
 def _request_of(command: Command) -> RequestId | None:
-    if isinstance(command, Write | Compact):
+    if isinstance(command, (Write, Compact)):
         return command.request
     if isinstance(command, SessionClose):
         request = command.request

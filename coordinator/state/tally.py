@@ -22,6 +22,7 @@ Old versions are what events replaced or deleted: both count until history is co
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
@@ -98,4 +99,9 @@ def size_of_key(kv: KeyValue) -> int:
 
 def hash_of_floor(session: int, floor: int) -> int:
     """Returns the hash of what a session acknowledged: in proportion, so that none is nothing."""
-    return hash_of(session) * floor
+    return _hash_of_id(session) * floor
+
+
+@lru_cache(maxsize=4096)
+def _hash_of_id(session: int) -> int:
+    return hash_of(session)

@@ -124,20 +124,11 @@ class Transaction:
         elif key in self._changes:
             return _changed_twice(key)
         prev = self._keyspace.get(key)
+        kv = _written(op, key, prev, self._revision)
+        if kv is None:
+            return _no_key(key)
         if prev is None:
-            if op.keep_value or op.keep_session:
-                return _no_key(key)
-            kv = KeyValue(key, op.value, self._revision, self._revision, 1, op.session)
             insort(self._created, key)
-        else:
-            kv = KeyValue(
-                key,
-                prev.value if op.keep_value else op.value,
-                prev.create_revision,
-                self._revision,
-                prev.version + 1,
-                prev.session if op.keep_session else op.session,
-            )
         self._changes[key] = Event(key, kv, prev)
         return PutResult(key, prev if op.prev_kv else None)
 
@@ -286,6 +277,36 @@ class Transaction:
         if isinstance(op, Decided):
             return self._run_all(op.succeeded, op.ops)
         return self.txn(op)
+
+
+def put_alone(
+    keyspace: Keyspace, sessions: Container[int], op: Put
+) -> tuple[PutResult | Failure, Batch | None]:
+    """Makes a put, without a sequence number, that is all there is: as a `Transaction` would, for less."""
+    key, session = op.key, op.session
+    if session and session not in sessions:
+        return _no_session(op), None
+    prev = keyspace.get(key)
+    kv = _written(op, key, prev, keyspace.revision + 1)
+    if kv is None:
+        return _no_key(key), None
+    return PutResult(key, prev if op.prev_kv else None), keyspace.commit((Event(key, kv, prev),))
+
+
+def _written(op: Put, key: bytes, prev: KeyValue | None, revision: int) -> KeyValue | None:
+    """Returns a key as a put leaves it; None if the put keeps something of a key that does not exist."""
+    if prev is None:
+        if op.keep_value or op.keep_session:
+            return None
+        return KeyValue(key, op.value, revision, revision, 1, op.session)
+    return KeyValue(
+        key,
+        prev.value if op.keep_value else op.value,
+        prev.create_revision,
+        revision,
+        prev.version + 1,
+        prev.session if op.keep_session else op.session,
+    )
 
 
 class Decided(NamedTuple):
