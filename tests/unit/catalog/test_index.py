@@ -132,6 +132,17 @@ def test_what_was_listed_is_listed_anew_after_a_state_or_a_result() -> None:
     assert index.checked() == [] and index.instance("a", "1") is None
 
 
+def test_callers_find_proxies_in_place_of_instances_while_there_are_some() -> None:
+    index = Index()
+    index.put(KeyValue(b"/services/a/instances/1", VALUES[0], 2, 2, 1, 0), 2)
+    settings = b"/services/a/settings"
+    index.put(KeyValue(settings, VALUES[4], 3, 3, 1, 0), 3)
+    assert [i.address for i in index.endpoints("a")] == ["10.0.0.3"]
+    assert [i.address for i in index.service("a")] == ["10.0.0.1"]
+    index.delete(settings, 4)
+    assert [i.address for i in index.endpoints("a")] == ["10.0.0.1"]
+
+
 def test_ten_thousand_instances_cost_as_much_as_they_are_many() -> None:
     def fill(count: int) -> float:
         index = Index()
