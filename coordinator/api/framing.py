@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 _LENGTH = 2
 """The wire type of what has a length."""
 
@@ -20,12 +22,18 @@ def varint(number: int) -> bytes:
 
 def varint_field(number: int, value: int) -> bytes:
     """Returns an unsigned field of a message."""
-    return varint(number << 3) + varint(value)
+    return _tag(number << 3) + varint(value)
 
 
 def field(number: int, content: bytes) -> bytes:
     """Returns a field that holds bytes or a message."""
-    return varint(number << 3 | _LENGTH) + varint(len(content)) + content
+    length = len(content)
+    head = _SHORT[length] if length < 0x80 else varint(length)
+    return _tag(number << 3 | _LENGTH) + head + content
+
+
+_SHORT = tuple(bytes((length,)) for length in range(0x80))
+_tag = lru_cache(maxsize=1024)(varint)
 
 
 class Framed:

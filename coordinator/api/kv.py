@@ -9,10 +9,11 @@ from typing import Any
 from coordinator.api import render
 from coordinator.api.begun import Begun
 from coordinator.api.convert import Converter, writes
+from coordinator.api.framing import Framed
 from coordinator.api.window import check_window
 from coordinator.errors import RequestError, Status
 from coordinator.node.interface import Node
-from coordinator.rpc import Call, Service, Unary, deadline_of, invalid, too_large
+from coordinator.rpc import Call, Message, Service, Unary, deadline_of, invalid, too_large
 from coordinator.state.commands import Compact, Put, Txn, Write
 from coordinator.state.results import (
     DeleteResult,
@@ -24,6 +25,10 @@ from coordinator.state.results import (
     TxnResult,
 )
 from coordinator_client.pb import kv_pb2
+from coordinator_client.pb.common_pb2 import ResponseHeader
+
+PAGE_KEYS = 500
+"""Keys of a reply that are encoded before others have their turn: about a millisecond."""
 
 
 class KVService:
@@ -58,7 +63,7 @@ class KVService:
     def _deadline(self, call: Call) -> float:
         return deadline_of(call, self._node.timing.request_timeout_ms_default / 1000)
 
-    async def range(self, call: Call, request: kv_pb2.RangeRequest) -> kv_pb2.RangeResponse:
+    async def range(self, call: Call, request: kv_pb2.RangeRequest) -> Message:
         """Reads one key or many."""
         self._convert.check_size(request)
         query = self._convert.range(request)
@@ -69,11 +74,23 @@ class KVService:
         result = node.state.range(query, size_bytes_max=node.limits.range_reply_size_bytes_max)
         if isinstance(result, Failure):
             raise render.error(result)
-        response = render.range_response(result)
-        response.header.CopyFrom(render.header(node, local=request.local))
-        return response
+        header = render.header(node, local=request.local)
+        if len(result.kvs) <= PAGE_KEYS:
+            return render.range_response(result, header)
+        return await self._encode_in_turns(result, header)
 
-    async def put(self, call: Call, request: kv_pb2.PutRequest) -> kv_pb2.PutResponse:
+    @staticmethod
+    async def _encode_in_turns(result: RangeResult, header: ResponseHeader) -> Message:
+        """Returns the message of a large range, made in turns with others."""
+        rest = RangeResult((), result.children, result.more, result.count)
+        parts = [render.range_response(rest, header).SerializeToString()]
+        for start in range(0, len(result.kvs), PAGE_KEYS):
+            page = RangeResult(result.kvs[start : start + PAGE_KEYS])
+            parts.append(render.range_response(page).SerializeToString())
+            await asyncio.sleep(0)
+        return Framed(b"".join(parts))
+
+    async def put(self, call: Call, request: kv_pb2.PutRequest) -> Message:
         """Writes one key."""
         return self._finish_put(await self._begin_put(call, request))
 
@@ -83,10 +100,11 @@ class KVService:
         self._check_sequences(op)
         return self._offer(call, Write(op, self._convert.request_id(request, request.request)))
 
-    def _finish_put(self, outcome: Outcome) -> kv_pb2.PutResponse:
+    def _finish_put(self, outcome: Outcome) -> Message:
         result = _result_of(outcome)
         assert isinstance(result, PutResult)
-        return render.put_response(result, render.header(self._node, outcome.revision))
+        header = render.encoded_header(self._node, outcome.revision)
+        return render.encoded_put_response(result, header)
 
     async def delete(
         self, call: Call, request: kv_pb2.DeleteRangeRequest

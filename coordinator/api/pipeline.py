@@ -33,7 +33,8 @@ CALLS = {
 """The methods that can be called, by the field that holds the request and its answer."""
 
 _RESULTS = pipeline_pb2.PipelineResponse.DESCRIPTOR.fields_by_name["results"].number
-_RESULT = pipeline_pb2.PipelineResult.DESCRIPTOR.fields_by_name
+_RESULT = {f.name: f.number for f in pipeline_pb2.PipelineResult.DESCRIPTOR.fields}
+_ID = _RESULT["id"]
 
 log = structlog.get_logger()
 
@@ -249,8 +250,7 @@ class _Pipeline:
 
     def _answer(self, number: int, kind: str, reply: bytes) -> None:
         """Puts a result among those to be sent."""
-        result = varint_field(_RESULT["id"].number, number) + field(_RESULT[kind].number, reply)
-        answer = field(_RESULTS, result)
+        answer = field(_RESULTS, varint_field(_ID, number) + field(_RESULT[kind], reply))
         self._answers.append(answer)
         self._answers_size_bytes += len(answer)
         self._news.set()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
+from coordinator.api.framing import Framed, field, varint_field
 from coordinator.errors import OutcomeUnknown, RequestError, Status
 from coordinator.node.interface import Node
 from coordinator.state.model import Event, KeyValue, Session
@@ -54,6 +56,27 @@ def header(
     )
 
 
+@lru_cache(maxsize=16)
+def _constant_parts(cluster_id: int, member_id: int, term: int) -> bytes:
+    """Returns what is the same in the headers of most replies, encoded."""
+    message = common_pb2.ResponseHeader(cluster_id=cluster_id, member_id=member_id, term=term)
+    return message.SerializeToString()
+
+
+def encoded_header(node: Node, revision: int) -> bytes:
+    """Returns a header as it stands in field 1 of every reply."""
+    constant = _constant_parts(node.state.cluster_id, node.member.id, node.term)
+    return field(1, constant + varint_field(3, revision))
+
+
+def encoded_put_response(result: PutResult, header: bytes) -> Framed:
+    """Returns the message of a put, with its encoded header; one is asked for more often than for any other."""
+    encoded = header + field(2, result.key)
+    if result.prev is not None:
+        encoded += field(3, key_value(result.prev).SerializeToString())
+    return Framed(encoded)
+
+
 def key_value(kv: KeyValue) -> common_pb2.KeyValue:
     """Returns the message of a key."""
     return common_pb2.KeyValue(
@@ -66,9 +89,12 @@ def key_value(kv: KeyValue) -> common_pb2.KeyValue:
     )
 
 
-def range_response(result: RangeResult) -> kv_pb2.RangeResponse:
-    """Returns the message of a range, without header."""
+def range_response(
+    result: RangeResult, header: common_pb2.ResponseHeader | None = None
+) -> kv_pb2.RangeResponse:
+    """Returns the message of a range."""
     return kv_pb2.RangeResponse(
+        header=header,
         kvs=[key_value(kv) for kv in result.kvs],
         children=result.children,
         more=result.more,

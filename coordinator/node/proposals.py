@@ -27,7 +27,6 @@ from coordinator.state.commands import (
     LeaderElected,
     decode_proposal,
     encode_bundle,
-    encode_command,
     encode_proposal,
 )
 from coordinator.state.results import Outcome
@@ -41,7 +40,7 @@ class _Pending:
 
     __slots__ = ("command", "deadline", "encoded", "future", "number", "resent", "sent_term")
 
-    def __init__(self, command: bytes, deadline: float, future: asyncio.Future[Outcome]) -> None:
+    def __init__(self, command: Command, deadline: float, future: asyncio.Future[Outcome]) -> None:
         self.command = command
         self.deadline = deadline
         self.future = future
@@ -90,7 +89,8 @@ class Proposals:
 
     def offer(self, command: Command, deadline: float) -> asyncio.Future[Outcome]:
         """Offers a command; the future ends as `propose` does. Raises RequestError when too much is open."""
-        data = encode_command(command)
+        number = self._number + 1
+        data = encode_proposal(self._member_id, number, command)
         if self._stopped:
             raise _unavailable("STOPPING", "this member is stopping")
         if (
@@ -98,26 +98,29 @@ class Proposals:
             or self._pending_size_bytes + len(data) > self._limits.proposals_size_bytes_max
         ):
             raise _too_many("too many writes of this member are under way; try again")
-        pending = _Pending(data, deadline, self._loop.create_future())
-        self._enqueue(pending)
+        pending = _Pending(command, deadline, self._loop.create_future())
+        self._enqueue(pending, number, data)
         return pending.future
 
-    def _enqueue(self, pending: _Pending) -> None:
+    def _enqueue_again(self, pending: _Pending) -> None:
+        number = self._number + 1
+        self._enqueue(pending, number, encode_proposal(self._member_id, number, pending.command))
+
+    def _enqueue(self, pending: _Pending, number: int, encoded: bytes) -> None:
         """Puts a proposal at the end of the queue under a new number: numbers leave in ascending order."""
-        self._number += 1
-        pending.number = self._number
+        self._number = pending.number = number
+        pending.encoded = encoded
         pending.sent_term = 0
         pending.resent = False
-        pending.encoded = encode_proposal(self._member_id, pending.number, pending.command)
-        self._pending[pending.number] = pending
-        self._pending_size_bytes += len(pending.command)
+        self._pending[number] = pending
+        self._pending_size_bytes += len(encoded)
         self._queue.append(pending)
         self.schedule()
 
     def _remove(self, number: int) -> _Pending | None:
         pending = self._pending.pop(number, None)
         if pending is not None:
-            self._pending_size_bytes -= len(pending.command)
+            self._pending_size_bytes -= len(pending.encoded)
         return pending
 
     def schedule(self) -> None:
@@ -144,7 +147,7 @@ class Proposals:
             self._received.clear()
             self._inbox_term = term
         if self._opened_term != term:
-            opening = encode_command(LeaderElected(term, secrets.randbits(63) or 1))
+            opening = LeaderElected(term, secrets.randbits(63) or 1)
             self._number += 1
             proposal = encode_proposal(self._member_id, self._number, opening)
             if self._consensus.propose(encode_bundle([proposal])) is None:
@@ -290,7 +293,7 @@ class Proposals:
                 error = _too_many("the leader has too many writes under way; try again")
                 pending.future.set_exception(error)
             else:
-                self._enqueue(pending)
+                self._enqueue_again(pending)
 
     def applied(self, term: int, outcomes: Iterable[Outcome]) -> None:
         """An entry of `term` was applied with these outcomes."""
@@ -299,7 +302,7 @@ class Proposals:
             if outcome.origin == self._member_id:
                 pending = pending_map.pop(outcome.number, None)
                 if pending is not None:
-                    self._pending_size_bytes -= len(pending.command)
+                    self._pending_size_bytes -= len(pending.encoded)
                     if not pending.future.done():
                         pending.future.set_result(outcome)
         if term > self._applied_term:
@@ -312,7 +315,7 @@ class Proposals:
         for pending in lost:
             self._remove(pending.number)
             if not pending.future.done():
-                self._enqueue(pending)
+                self._enqueue_again(pending)
 
     def state_replaced(self) -> None:
         """A snapshot took the place of entries never seen here: what was in them can't be known."""

@@ -260,9 +260,10 @@ def decode_command(data: bytes | msgspec.Raw) -> Command:
     return _command_decoder.decode(data)
 
 
-def encode_proposal(origin: int, number: int, command: bytes) -> bytes:
-    """Returns the bytes of a proposal, as they stand in a bundle."""
-    return _encoder.encode((origin, number, msgspec.Raw(command)))
+def encode_proposal(origin: int, number: int, command: Command | bytes) -> bytes:
+    """Returns the bytes of a proposal, as they stand in a bundle; the command may be encoded already."""
+    inner = msgspec.Raw(command) if isinstance(command, bytes) else command
+    return _encoder.encode((origin, number, inner))
 
 
 def decode_proposal(data: bytes | msgspec.Raw) -> Proposal:

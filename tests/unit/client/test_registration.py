@@ -52,7 +52,7 @@ async def test_it_goes_soon_after_its_program(
 async def test_it_registers_again_after_a_lost_session(client: aio.Client) -> None:
     async with (
         client.discover("pay") as view,
-        client.register("pay", "127.0.0.1", 80, id="i-1", ttl=0.6) as mine,
+        client.register("pay", "127.0.0.1", 80, id="i-1", ttl=2.0) as mine,
     ):
         changes = view.changes()
         for _ in range(2):
