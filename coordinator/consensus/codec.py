@@ -12,7 +12,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-PROTOCOL_VERSION: Final = 2
+PROTOCOL_VERSION: Final = 3
 HELLO_SIZE_BYTES_MAX: Final = 4_096
 HEADER: Final = struct.Struct("<II")
 
@@ -67,6 +67,8 @@ class Append(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
     commit_index: Count
     entries: tuple[tuple[Count, bytes], ...]
     """(term, content) of each."""
+    notice: bool = False
+    """Nothing but the commit index is new, and no answer is asked for: only who can't take it says so."""
 
 
 class AppendAck(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=6):

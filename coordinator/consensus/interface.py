@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
+
 from coordinator.errors import FatalError
 
 
@@ -71,8 +73,7 @@ class Move:
 MemberChange = AddLearner | Promote | Remove | Move
 
 
-@dataclass(frozen=True)
-class ConsensusStatus:
+class ConsensusStatus(msgspec.Struct, frozen=True, gc=False):
     """A member's view of the log; indices count entries from 1."""
 
     role: Role

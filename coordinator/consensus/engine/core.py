@@ -51,6 +51,19 @@ class _Outlet(SyncObjTransport):  # type: ignore[misc]  # pysyncobj has no types
         return True
 
 
+class _Member(int, Node):  # type: ignore[misc]  # pysyncobj has no types
+    """Stands for a member: its id, hashed and compared as the number that it is, many times in each pass."""
+
+    id = property(int.__int__)
+
+
+class _NoPoller:
+    """Takes the place of what waits for sockets, of which `SyncObj` has none here."""
+
+    def poll(self, _: float) -> None:
+        """Nothing can have happened."""
+
+
 class Core(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
     """`SyncObj` with typed names; see the module."""
 
@@ -77,17 +90,18 @@ class Core(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
                 self._node(self.this),
                 others,
                 conf=_syncobj_conf(config),
-                nodeClass=Node,
+                nodeClass=_Member,
                 transport=_Outlet(hooks),
             )
         finally:
             syncobj.createJournal = make_journal
+        self._poller = _NoPoller()
 
     def _node(self, member: int) -> Any:
         """The object that stands for a member inside `SyncObj`."""
         node = self._nodes.get(member)
         if node is None:
-            node = self._nodes[member] = Node(member)
+            node = self._nodes[member] = _Member(member)
         return node
 
     def set_voters(self, voters: Collection[int], *, standing: bool) -> None:

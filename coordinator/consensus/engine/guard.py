@@ -239,6 +239,7 @@ class Guard:
                 core.term_at(core.first_index),
                 append.commit_index,
                 append.entries[known:],
+                append.notice,
             ),
         )
 
@@ -268,6 +269,8 @@ class Guard:
         """
         core = self._core
         core.take_leader(member, append.term, min(append.commit_index, end))
+        if append.notice:
+            return
         synced = min(end, self._journal.synced_index)
         self._send(member, AppendAck(core.term, False, append.prev_index, synced))
         if synced < end:

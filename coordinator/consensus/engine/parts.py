@@ -234,10 +234,11 @@ class Parts:
         self.membership.drive()
         self.compaction.drive()
         self.durability.drive()
-        status = self.status
-        reported = (status.role, status.term, status.leader)
+        core = self.core
+        reported = (core.role, core.voting, core.term, core.leader)
         if reported != self._reported:
             self._reported = reported
+            status = self.status
             _log.debug("term %d: %s, leader %s", status.term, status.role.value, status.leader)
             self.application.leadership_changed(status)
 

@@ -130,7 +130,7 @@ class Replication:
         for member, progress in self._progress.items():
             self._feed(member, progress)
             if progress.told_commit_index < self._core.commit_index and not progress.probing:
-                self._send_append(member, progress, ())
+                self._send_append(member, progress, (), notice=True)
 
     def send_heartbeats(self) -> None:
         for member, progress in self._progress.items():
@@ -213,14 +213,20 @@ class Replication:
         return tuple(entries), size
 
     def _send_append(
-        self, member: int, progress: Progress, entries: tuple[tuple[int, bytes], ...]
+        self,
+        member: int,
+        progress: Progress,
+        entries: tuple[tuple[int, bytes], ...],
+        *,
+        notice: bool = False,
     ) -> bool:
         core = self._core
         previous = progress.next_index - 1
         if previous < core.first_index:
             # Its log ends before ours begins. This keeps it from campaigning and says nothing about its log.
             return self._send(member, Append(core.term, 0, 0, 0, ()))
-        message = Append(core.term, previous, core.term_at(previous), core.commit_index, entries)
+        previous_term, commit_index = core.term_at(previous), core.commit_index
+        message = Append(core.term, previous, previous_term, commit_index, entries, notice)
         sent = self._send(member, message)
         if sent:
             progress.told_commit_index = core.commit_index

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-
+import msgspec
 import pytest
 
 from coordinator import __version__
@@ -60,7 +59,7 @@ async def test_members_are_listed_by_name(face: Face) -> None:
 
 
 async def test_a_learner_says_that_it_is_one(face: Face, monkeypatch: pytest.MonkeyPatch) -> None:
-    learner = dataclasses.replace(face.node.consensus_status, role=Role.LEARNER)
+    learner = msgspec.structs.replace(face.node.consensus_status, role=Role.LEARNER)
     monkeypatch.setattr(type(face.bus.members[1]), "status", learner)
     status = await face.call("Cluster/Status", pb.StatusRequest(), pb.StatusResponse)
     assert status.role == pb.StatusResponse.LEARNER

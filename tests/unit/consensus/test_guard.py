@@ -119,6 +119,20 @@ async def test_matching_entries_are_never_cut(tmp_path: Path) -> None:
         assert stage.engine.status.commit_index == 3
 
 
+async def test_a_notice_is_taken_without_an_answer_unless_it_does_not_fit(tmp_path: Path) -> None:
+    async with Stage(tmp_path) as stage:
+        await follow(stage)
+        stage.receive(2, Append(1, 4, 1, 4, (), notice=True))
+        await stage.settle()
+        assert stage.engine.status.commit_index == 4
+        assert stage.application.contents == [b"a", b"b", b"c"]
+        assert not stage.take(AppendAck)
+        stage.receive(2, Append(1, 9, 1, 9, (), notice=True))
+        await stage.settle()
+        assert stage.take(AppendAck) == [AppendAck(1, True, 9, 5)]
+        assert stage.engine.status.commit_index == 4
+
+
 async def test_matching_entries_before_new_ones_stay_on_disk(tmp_path: Path) -> None:
     """They are not even written again: what was acknowledged is on disk at every moment."""
     async with Stage(tmp_path) as stage:

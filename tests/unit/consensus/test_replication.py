@@ -91,8 +91,8 @@ async def test_a_commit_is_told_at_once(tmp_path: Path) -> None:
         stage.clear()
         stage.acknowledge(2, 3)
         await stage.settle()
-        assert stage.take(Append, 2) == [Append(term, 3, term, 3, ())]
-        assert stage.take(Append, 3)[-1] == Append(term, 3, term, 3, ())
+        assert stage.take(Append, 2) == [Append(term, 3, term, 3, (), True)]
+        assert stage.take(Append, 3)[-1] == Append(term, 3, term, 3, (), True)
         stage.acknowledge(2, 3)
         await stage.settle()
         assert not stage.take(Append), "once"
