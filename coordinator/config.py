@@ -141,6 +141,8 @@ class Timing:
     """How long a client that fetches a snapshot may take for one piece of it."""
     join_ms: int = 30_000
     """How long a new member looks for a running one that tells it about the cluster."""
+    http_request_ms: int = 10_000
+    """How long a client over HTTP may take for its first request, and for the body of each."""
     dns_ttl_s: int = 0
     """How long resolvers may keep what DNS told them; 0: not at all."""
     dns_negative_ttl_s: int = 0

@@ -101,7 +101,11 @@ class Server:
 
     def _listen_for_http(self) -> HttpListener:
         limits = self.config.limits
-        listener = HttpListener(2 * limits.request_size_bytes_max, limits.http_connections_max)
+        listener = HttpListener(
+            2 * limits.request_size_bytes_max,
+            limits.http_connections_max,
+            self.config.timing.http_request_ms / 1000,
+        )
         JsonGateway(self.node, self._etcd.services()).register(listener)
         register_wellness(listener, self._unready)
         register_metrics(listener, self.node, self._etcd.handled)

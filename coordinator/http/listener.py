@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
+from weakref import WeakSet, ref
 
 import structlog
 from aiohttp import web
@@ -25,11 +26,18 @@ log = structlog.get_logger()
 class HttpListener:
     """Serves HTTP/1.1 at one address."""
 
-    def __init__(self, body_size_bytes_max: int, connections_max: int) -> None:
+    def __init__(
+        self, body_size_bytes_max: int, connections_max: int, request_timeout_s: float
+    ) -> None:
+        """`request_timeout_s`: how long a client that connected may take for its first request."""
         self._app = web.Application(
-            client_max_size=body_size_bytes_max, middlewares=[_without_traceback]
+            client_max_size=body_size_bytes_max,
+            middlewares=[self._note_request, _without_traceback],
         )
         self._connections_max = connections_max
+        self._request_timeout_s = request_timeout_s
+        self._silent: WeakSet[asyncio.Protocol] = WeakSet()
+        """Connections on which no request came yet."""
         self._socket: socket.socket | None = None
         self._runner: web.AppRunner | None = None
         self._server: asyncio.Server | None = None
@@ -81,7 +89,21 @@ class HttpListener:
         server = self._runner.server
         if len(server.connections) >= self._connections_max:
             return _Refusal()
-        return server()
+        protocol = server()
+        self._silent.add(protocol)
+        loop = asyncio.get_running_loop()
+        loop.call_later(self._request_timeout_s, self._close_if_silent, ref(protocol))
+        return protocol
+
+    def _close_if_silent(self, known: ref[web.RequestHandler]) -> None:
+        protocol = known()
+        if protocol is not None and protocol in self._silent and protocol.transport is not None:
+            protocol.transport.abort()
+
+    @web.middleware
+    async def _note_request(self, request: web.Request, handler: Route) -> web.StreamResponse:
+        self._silent.discard(request.protocol)
+        return await handler(request)
 
     async def stop(self, grace_s: float) -> None:
         """Takes no more requests, lets those under way finish within the grace, and ends the others. Idempotent."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from aiohttp import web
@@ -106,13 +107,21 @@ class JsonGateway:
     def _unary(self, method: Unary) -> Route:
         async def answer(request: web.Request) -> web.StreamResponse:
             try:
-                message = read_message(await request.read(), method.request)
+                message = read_message(await self._body_of(request), method.request)
                 response = await method.call(JsonCall(request), message)
             except RequestError as error:
                 return failure(error)
             return web.json_response(to_json(response, method.response))
 
         return answer
+
+    async def _body_of(self, request: web.Request) -> bytes:
+        """Returns what a client sent. Raises HTTPRequestTimeout if it takes too long."""
+        try:
+            async with asyncio.timeout(self._node.timing.http_request_ms / 1000):
+                return await request.read()
+        except TimeoutError:
+            raise web.HTTPRequestTimeout from None
 
     def _stream(self, method: Bidi) -> Route:
         size_max = self._node.limits.request_size_bytes_max * 2

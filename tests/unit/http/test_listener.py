@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -25,8 +26,8 @@ async def broken(request: web.Request) -> web.Response:
 class Stage:
     """A listener, and a client of it."""
 
-    def __init__(self, connections_max: int = 10) -> None:
-        self.listener = HttpListener(100, connections_max)
+    def __init__(self, connections_max: int = 10, timeout_s: float = 10.0) -> None:
+        self.listener = HttpListener(100, connections_max, timeout_s)
         self.began = asyncio.Event()
         self.cancelled = asyncio.Event()
         self.go_on = asyncio.Event()
@@ -46,8 +47,10 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(connections_max: int = 10) -> AsyncIterator[tuple[Stage, aiohttp.ClientSession]]:
-    one = Stage(connections_max)
+async def stage(
+    connections_max: int = 10, timeout_s: float = 10.0
+) -> AsyncIterator[tuple[Stage, aiohttp.ClientSession]]:
+    one = Stage(connections_max, timeout_s)
     one.url = f"http://127.0.0.1:{one.listener.bind('127.0.0.1', 0)}"
     await one.listener.start()
     async with aiohttp.ClientSession(one.url) as client:
@@ -103,6 +106,21 @@ async def test_garbage_closes_its_connection_and_nothing_else() -> None:
             assert await answer.read() == b"still"
 
 
+async def test_a_connection_on_which_nothing_is_asked_is_closed() -> None:
+    async with stage(timeout_s=0.1) as (one, client):
+        host, _, port = one.url.removeprefix("http://").partition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(b"POST /echo HTTP/1.1\r\nHost: ")
+        under_way = asyncio.create_task(client.get("/slow"))
+        await one.began.wait()
+        with contextlib.suppress(ConnectionResetError):
+            assert await asyncio.wait_for(reader.read(), 5) == b""
+        writer.close()
+        one.go_on.set()
+        async with await under_way as answer:
+            assert await answer.text() == "done", "who asked in time has all the time"
+
+
 async def test_what_is_under_way_may_finish_within_the_grace() -> None:
     async with stage() as (one, client):
         asking = asyncio.create_task(client.get("/slow"))
@@ -122,9 +140,9 @@ async def test_an_address_that_can_not_be_had() -> None:
     async with stage() as (one, _):
         port = int(one.url.rpartition(":")[2])
         with pytest.raises(ConfigError, match=f"port {port}"):
-            HttpListener(1, 1).bind("127.0.0.1", port)
+            HttpListener(1, 1, 10.0).bind("127.0.0.1", port)
     with pytest.raises(ConfigError, match="can't listen for HTTP"):
-        HttpListener(1, 1).bind("no.such.host.invalid", 1)
-    unused = HttpListener(1, 1)
+        HttpListener(1, 1, 10.0).bind("no.such.host.invalid", 1)
+    unused = HttpListener(1, 1, 10.0)
     unused.bind("127.0.0.1", 0)
     await unused.stop(0)

@@ -10,7 +10,7 @@ from coordinator.http.wellness import register_wellness
 
 async def test_ready_when_there_is_nothing_against_it() -> None:
     why = "it knows no leader"
-    listener = HttpListener(1, 10)
+    listener = HttpListener(1, 10, 10.0)
     register_wellness(listener, lambda: why)
     port = listener.bind("127.0.0.1", 0)
     await listener.start()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
@@ -17,7 +18,7 @@ from tests.unit.gateways.etcd.conftest import Etcd
 
 @pytest.fixture
 async def web(etcd: Etcd) -> AsyncIterator[aiohttp.ClientSession]:
-    listener = HttpListener(1 << 20, 10)
+    listener = HttpListener(1 << 20, 10, 10.0)
     JsonGateway(etcd.node, etcd.gateway.services()).register(listener)
     port = listener.bind("127.0.0.1", 0)
     await listener.start()
@@ -98,3 +99,16 @@ async def test_versions_and_health(web: aiohttp.ClientSession) -> None:
         assert await answer.json() == {"etcdserver": "3.5.0", "etcdcluster": "3.5.0"}
     async with web.get("/health") as answer:
         assert await answer.json() == {"health": "true", "reason": ""}
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for(
+    etcd: Etcd, web: aiohttp.ClientSession
+) -> None:
+    etcd.node.timing = replace(etcd.node.timing, http_request_ms=50)
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield b'{"key": '
+        await asyncio.sleep(5)
+
+    async with web.post("/v3/kv/range", data=slow()) as answer:
+        assert answer.status == 408

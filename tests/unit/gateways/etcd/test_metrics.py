@@ -11,7 +11,7 @@ from tests.unit.gateways.etcd.conftest import Etcd
 
 
 async def test_they_tell_how_the_node_is(etcd: Etcd) -> None:
-    listener = HttpListener(1, 10)
+    listener = HttpListener(1, 10, 10.0)
     register_metrics(listener, etcd.node, etcd.gateway.handled)
     port = listener.bind("127.0.0.1", 0)
     await listener.start()
