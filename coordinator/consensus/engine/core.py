@@ -12,56 +12,17 @@ from typing import Any
 
 import pysyncobj.syncobj as syncobj
 from pysyncobj import SyncObj, SyncObjConf
-from pysyncobj.node import Node
-from pysyncobj.transport import Transport as SyncObjTransport
 
-from coordinator.consensus.codec import Append, RequestVote, Vote
+from coordinator.consensus.codec import Append, RequestVote
 from coordinator.consensus.engine.hooks import CoreHooks
 from coordinator.consensus.engine.log import MEMBERS, NO_OP, REGULAR, LogAdapter, Row
+from coordinator.consensus.engine.stand_ins import Member, NoPoller, Outlet
 from coordinator.consensus.interface import Role
 from coordinator.consensus.journal import Entry, Journal
 from coordinator.consensus.settings import EngineConfig
 from coordinator.errors import FatalError
 
 _ROLES = (Role.FOLLOWER, Role.CANDIDATE, Role.LEADER)
-
-
-class _Outlet(SyncObjTransport):  # type: ignore[misc]  # pysyncobj has no types
-    """Where `SyncObj` believes its network to be: turns the few messages it still makes into ours."""
-
-    def __init__(self, hooks: CoreHooks) -> None:
-        super().__init__(None, None, [])
-        self._hooks = hooks
-
-    def send(self, node: Any, message: dict[str, Any]) -> bool:
-        kind = message["type"]
-        if kind == "request_vote":
-            term = message["term"]
-            request = RequestVote(
-                term,
-                message["last_log_index"],
-                message["last_log_term"],
-                self._hooks.transfers(term),
-            )
-            self._hooks.send_when_durable(node.id, request)
-        elif kind == "response_vote":
-            self._hooks.send_when_durable(node.id, Vote(message["term"]))
-        else:
-            raise FatalError(f"pysyncobj tried to send {kind!r}, which does not exist here")
-        return True
-
-
-class _Member(int, Node):  # type: ignore[misc]  # pysyncobj has no types
-    """Stands for a member: its id, hashed and compared as the number that it is, many times in each pass."""
-
-    id = property(int.__int__)
-
-
-class _NoPoller:
-    """Takes the place of what waits for sockets, of which `SyncObj` has none here."""
-
-    def poll(self, _: float) -> None:
-        """Nothing can have happened."""
 
 
 class Core(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
@@ -90,18 +51,18 @@ class Core(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
                 self._node(self.this),
                 others,
                 conf=_syncobj_conf(config),
-                nodeClass=_Member,
-                transport=_Outlet(hooks),
+                nodeClass=Member,
+                transport=Outlet(hooks),
             )
         finally:
             syncobj.createJournal = make_journal
-        self._poller = _NoPoller()
+        self._poller = NoPoller()
 
     def _node(self, member: int) -> Any:
         """The object that stands for a member inside `SyncObj`."""
         node = self._nodes.get(member)
         if node is None:
-            node = self._nodes[member] = _Member(member)
+            node = self._nodes[member] = Member(member)
         return node
 
     def set_voters(self, voters: Collection[int], *, standing: bool) -> None:
