@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
-from weakref import WeakSet, ref
 
 import structlog
 from aiohttp import web
@@ -36,8 +35,8 @@ class HttpListener:
         )
         self._connections_max = connections_max
         self._request_timeout_s = request_timeout_s
-        self._silent: WeakSet[asyncio.Protocol] = WeakSet()
-        """Connections on which no request came yet."""
+        self._silent: set[web.RequestHandler] = set()
+        """Connections on which no request came yet, and that may take some time more for it."""
         self._socket: socket.socket | None = None
         self._runner: web.AppRunner | None = None
         self._server: asyncio.Server | None = None
@@ -92,13 +91,14 @@ class HttpListener:
         protocol = server()
         self._silent.add(protocol)
         loop = asyncio.get_running_loop()
-        loop.call_later(self._request_timeout_s, self._close_if_silent, ref(protocol))
+        loop.call_later(self._request_timeout_s, self._close_if_silent, protocol)
         return protocol
 
-    def _close_if_silent(self, known: ref[web.RequestHandler]) -> None:
-        protocol = known()
-        if protocol is not None and protocol in self._silent and protocol.transport is not None:
-            protocol.transport.abort()
+    def _close_if_silent(self, protocol: web.RequestHandler) -> None:
+        if protocol in self._silent:
+            self._silent.discard(protocol)
+            if protocol.transport is not None:
+                protocol.transport.abort()
 
     @web.middleware
     async def _note_request(self, request: web.Request, handler: Route) -> web.StreamResponse:
