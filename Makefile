@@ -18,7 +18,7 @@ PIP_FLAGS := --quiet --disable-pip-version-check --no-input
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run demo test test-all test-etcd etcd gen check fix bench clean python
+.PHONY: help install run demo test test-all test-etcd etcd gen check fix bench peers clean python
 
 help: ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,8 +63,15 @@ fix: $(INSTALLED) gen ## Write what `check` would complain about, where a tool c
 	@$(BIN)/ruff check --fix $(ARGS) .
 	@$(BIN)/ruff format .
 
-bench: $(INSTALLED) ## Measure (ARGS: of benchmarks/run.py)
+bench: $(INSTALLED) peers ## Measure beside etcd and ZooKeeper (ARGS: --quick; others of benchmarks/run.py)
 	@$(BIN)/python benchmarks/run.py $(ARGS)
+
+# As for etcd; what can't be had is left out.
+peers:
+	@command -v etcd >/dev/null && [ -e /usr/share/java/zookeeper.jar ] || { \
+	    echo "Installing Debian's etcd-server and zookeeper ..."; \
+	    { apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -qq -y etcd-server zookeeper; } \
+	        >/dev/null 2>&1 || true; }
 
 clean: ## Stop the cluster of this checkout; remove its data, the environments, builds and caches
 	@if [ -e .cluster/cluster.json ]; then $(PYTHON) scripts/cluster stop; fi

@@ -1,156 +1,114 @@
-"""Measures a cluster of three nodes on this machine: `make bench`.
+"""Measures three nodes of Coordinator, of etcd and of ZooKeeper on this machine, side by side: `make bench`.
 
-Closed loops: a number of callers, each with one request under way, for some seconds; then the time from
-a put to its event at many watches. Clients and servers share the machine, so a rate is what is left for
-the servers after the clients took their share.
+One system has the machine at a time, in rounds that take turns. Every system keeps its default durability: a write is
+on the disks of a majority when it is acknowledged. Clients and servers share the machine, so a rate is what is left
+for the servers after the client took its share; the processor time of the servers for each operation does not depend
+on that.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import os
 import platform
-import statistics
+import shutil
+import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from coordinator_client import aio
-from scripts.localcluster.cluster import LocalCluster
-from tests.cluster.harness import find_base_port
+import uvloop
 
-VALUE = b"x" * 128
-KEYS = 1_000
+from benchmarks.peers.report import Sample, table
+from benchmarks.peers.systems import PROGRAMS, SYSTEMS
+from benchmarks.peers.workloads import CALLERS_MAX, HOT, VALUE, WORKLOADS, closed_loop, key_of
 
-
-@dataclass(frozen=True)
-class Figure:
-    """One measurement; times in milliseconds."""
-
-    name: str
-    rate_per_s: float
-    p50_ms: float
-    p99_ms: float
-    count: int
+WARM_UP_CALLERS = 64
 
 
-def figure(name: str, times_s: list[float], elapsed_s: float) -> Figure:
-    ordered = sorted(times_s)
-    return Figure(
-        name=name,
-        rate_per_s=round(len(ordered) / elapsed_s, 1),
-        p50_ms=round(statistics.median(ordered) * 1e3, 2),
-        p99_ms=round(ordered[int(len(ordered) * 0.99)] * 1e3, 2),
-        count=len(ordered),
-    )
+async def measure(name: str, workloads: list[str], seconds: float) -> dict[str, Sample]:
+    """Runs workloads on a fresh cluster of a system."""
+    found: dict[str, Sample] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        system = SYSTEMS[name](Path(folder) / name)
+        try:
+            client = await system.connect()
+            callers = max((WARM_UP_CALLERS, *(WORKLOADS[w][0] for w in workloads)))
+            await client.prepare([key_of(c) for c in range(min(callers, CALLERS_MAX))], VALUE)
+            await client.prepare([HOT], VALUE)
+            warm_up = WORKLOADS["put, 64 callers"][1](client)
+            await closed_loop(system, WARM_UP_CALLERS, min(seconds, 3.0), warm_up)
+            for workload in workloads:
+                count, make = WORKLOADS[workload]
+                found[workload] = await closed_loop(system, count, seconds, make(client))
+            await client.close()
+        finally:
+            system.stop()
+    return found
 
 
-async def closed_loop(
-    name: str, callers: int, seconds: float, call: Callable[[int, int], Awaitable[object]]
-) -> Figure:
-    """Lets callers run, each its calls one after the other; `call` gets the caller and its count."""
-    times: list[float] = []
-    began = time.perf_counter()
-    end = began + seconds
-
-    async def run(caller: int) -> None:
-        number = 0
-        while (start := time.perf_counter()) < end:
-            await call(caller, number)
-            times.append(time.perf_counter() - start)
-            number += 1
-
-    await asyncio.gather(*(run(caller) for caller in range(callers)))
-    return figure(name, times, time.perf_counter() - began)
+def installed(name: str) -> bool:
+    """Whether a system can be started here."""
+    program = PROGRAMS.get(name)
+    if program is None or shutil.which(program) is not None:
+        return name != "zookeeper" or Path("/usr/share/java/zookeeper.jar").exists()
+    return False
 
 
-async def fan_out(clients: list[aio.Client], watches: int, puts: int, pause_s: float) -> Figure:
-    """Times from the start of a put to its event, at each of many watches."""
-    times: list[float] = []
-    opened = asyncio.Semaphore(0)
-
-    async def observe(client: aio.Client) -> None:
-        async with client.watch("/fan/", prefix=True) as watch:
-            opened.release()
-            seen = 0
-            while seen < puts:
-                for event in (await watch.next()).events:
-                    assert event.kv is not None
-                    times.append(time.perf_counter() - float(event.kv.text))
-                    seen += 1
-
-    began = time.perf_counter()
-    async with asyncio.TaskGroup() as group:
-        for i in range(watches):
-            group.create_task(observe(clients[i % len(clients)]))
-        for _ in range(watches):
-            await opened.acquire()
-        for i in range(puts):
-            await clients[0].put(f"/fan/{i}", repr(time.perf_counter()))
-            await asyncio.sleep(pause_s)
-    return figure(f"put to event, {watches} watches", times, time.perf_counter() - began)
-
-
-async def measure(endpoints: list[str], seconds: float, watches: int) -> list[Figure]:
-    clients = [aio.connect([endpoint]) for endpoint in endpoints]
-
-    def client(caller: int) -> aio.Client:
-        return clients[caller % len(clients)]
-
-    async def put(caller: int, number: int) -> object:
-        return await client(caller).put(f"/bench/{caller}/{number % KEYS}", VALUE)
-
-    async def get(caller: int, number: int) -> object:
-        return await client(caller).get(f"/bench/{caller}/{number % KEYS}")
-
-    async def get_local(caller: int, number: int) -> object:
-        return await client(caller).get(f"/bench/{caller}/{number % KEYS}", local=True)
-
-    try:
-        await closed_loop("warm-up", 16, min(seconds, 2.0), put)
-        figures = []
-        for callers in (1, 16, 64, 256):
-            figures.append(await closed_loop(f"put, {callers} callers", callers, seconds, put))
-        for callers in (1, 64):
-            figures.append(await closed_loop(f"get, {callers} callers", callers, seconds, get))
-        figures.append(await closed_loop("local get, 64 callers", 64, seconds, get_local))
-        figures.append(await fan_out(clients, watches, 50, 0.05))
-    finally:
-        for one in clients:
-            await one.close()
-    return figures
+def versions(systems: list[str]) -> str:
+    """Returns what was measured, and on what."""
+    lines = [
+        f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, {platform.system()}"
+    ]
+    if "etcd" in systems:
+        told = subprocess.run(["etcd", "--version"], capture_output=True, text=True, check=False)
+        lines.append(told.stdout.splitlines()[0] if told.stdout else "etcd")
+    if "zookeeper" in systems:
+        jar = Path("/usr/share/java/zookeeper.jar").resolve().stem
+        lines.append(jar.replace("-", " "))
+    return "; ".join(lines)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--systems", default=",".join(SYSTEMS), help="separated by commas")
+    parser.add_argument(
+        "--workloads", help="only those whose names contain one of these, separated by semicolons"
+    )
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=5.0, help="length of each measurement")
-    parser.add_argument("--watches", type=int, default=100)
-    parser.add_argument("--json", metavar="FILE", help="write the figures there as well")
+    parser.add_argument("--quick", action="store_true", help="one short round")
+    parser.add_argument("--json", metavar="FILE", help="write the samples there as well")
     options = parser.parse_args()
-    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
-    with tempfile.TemporaryDirectory() as folder:
-        cluster = LocalCluster(Path(folder))
-        cluster.start(3, find_base_port(3))
-        try:
-            cluster.wait_leader()
-            endpoints = [node.client for node in cluster.nodes]
-            figures = asyncio.run(measure(endpoints, options.seconds, options.watches))
-        finally:
-            cluster.stop()
-    for row in figures:
+    if options.quick:
+        options.rounds, options.seconds = 1, 1.5
+    systems = options.systems.split(",")
+    for name in [name for name in systems if not installed(name)]:
         print(
-            f"{row.name:28} {row.rate_per_s:9.0f} /s   "
-            f"p50 {row.p50_ms:8.2f} ms   p99 {row.p99_ms:8.2f} ms"
+            f"{name} is not installed: left out (make etcd, or apt install zookeeper)", flush=True
         )
+        systems.remove(name)
+    words = (options.workloads or "").split(";")
+    workloads = [w for w in WORKLOADS if any(word in w for word in words)]
+    results: dict[str, dict[str, list[Sample]]] = {w: {s: [] for s in systems} for w in workloads}
+    for number in range(options.rounds):
+        for name in systems:
+            print(f"round {number + 1} of {options.rounds}: {name} ...", flush=True)
+            samples = uvloop.run(measure(name, workloads, options.seconds))
+            for workload, sample in samples.items():
+                results[workload][name].append(sample)
+    print(f"\n{versions(systems)}; {options.rounds} rounds of {options.seconds:g} s\n")
+    print(table(results))
     if options.json:
-        Path(options.json).write_text(json.dumps([asdict(row) for row in figures], indent=2))
+        raw = {
+            w: {s: [asdict(sample) for sample in found] for s, found in by.items()}
+            for w, by in results.items()
+        }
+        Path(options.json).write_text(json.dumps(raw, indent=2))
 
 
 if __name__ == "__main__":
