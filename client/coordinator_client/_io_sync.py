@@ -114,8 +114,10 @@ _CANCELED = Failure(grpc.StatusCode.CANCELLED, "canceled by this client")
 class Channel:
     """Connections to one endpoint."""
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, note_leader: Callable[[str], None] = lambda _: None) -> None:
+        """`note_leader` takes the leader's address when the node tells it."""
         self.endpoint = endpoint
+        self._note_leader = note_leader
         self._channel = grpc.insecure_channel(endpoint, options=CHANNEL_OPTIONS)
         self._unary: dict[str, Any] = {}
         self._guard = Guard()
@@ -155,7 +157,7 @@ class Channel:
         if now_s() < self._unary_until_s:
             return None
         try:
-            self._pipeline = Pipeline(self._open_pipeline, _failure, now_s)
+            self._pipeline = Pipeline(self._open_pipeline, _failure, now_s, self._note_leader)
         except ValueError as error:
             # grpcio's way to say that the channel was closed.
             raise CallFailed(_CANCELED) from error

@@ -19,8 +19,17 @@ Waiter = asyncio.Future[Message | Failure]
 class Pipeline:
     """One stream of calls to one endpoint. Once `failure` is set it has ended."""
 
-    def __init__(self, open_call: Callable[[], Any], failure_of: Callable[[Any], Failure]) -> None:
-        """`open_call` opens the stream; `failure_of` tells what an error of gRPC means."""
+    def __init__(
+        self,
+        open_call: Callable[[], Any],
+        failure_of: Callable[[Any], Failure],
+        note_leader: Callable[[str], None],
+    ) -> None:
+        """`open_call` opens the stream; `failure_of` tells what an error of gRPC means.
+
+        `note_leader` takes the leader's address whenever the node tells another one.
+        """
+        self._note_leader = note_leader
         self.failure: Failure | None = None
         self._failure_of = failure_of
         self._calls = PipelinedCalls[Waiter]()
@@ -79,8 +88,11 @@ class Pipeline:
         end = Failure(grpc.StatusCode.UNAVAILABLE, "the server ended the stream")
         try:
             while (message := await self._call.read()) is not grpc.aio.EOF:
+                leader = self._calls.leader
                 for call, answer in self._calls.answered(message):
                     _tell(call, answer)
+                if self._calls.leader != leader:
+                    self._note_leader(self._calls.leader)
         except grpc.aio.AioRpcError as error:
             end = self._failure_of(error)
         except asyncio.CancelledError:

@@ -42,8 +42,13 @@ class Pipeline:
         open_call: Callable[[Iterator[bytes]], Any],
         failure_of: Callable[[Any], Failure],
         now_s: Callable[[], float],
+        note_leader: Callable[[str], None],
     ) -> None:
-        """`open_call` opens the stream; `failure_of` tells what an error of gRPC means. Raises ValueError."""
+        """`open_call` opens the stream; `failure_of` tells what an error of gRPC means. Raises ValueError.
+
+        `note_leader` takes the leader's address whenever the node tells another one.
+        """
+        self._note_leader = note_leader
         self.failure: Failure | None = None
         self._failure_of = failure_of
         self._now_s = now_s
@@ -91,9 +96,13 @@ class Pipeline:
         try:
             for message in self._call:
                 with self._changed:
+                    known = self._calls.leader
                     answered = list(self._calls.answered(message))
+                    leader = self._calls.leader
                 for call, answer in answered:
                     call.waiter.tell(answer)
+                if leader != known:
+                    self._note_leader(leader)
         except grpc.RpcError as error:
             end = self._failure_of(error)
         except Exception as error:

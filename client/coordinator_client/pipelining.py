@@ -64,6 +64,8 @@ class PipelinedCalls(Generic[Waiter]):
         self._numbers = itertools.count(1)
         self._open: dict[int, PipelinedCall[Waiter]] = {}
         self._queue: deque[PipelinedCall[Waiter]] = deque()
+        self.leader = ""
+        """Where the leader is, as the node said last; empty: it did not say."""
 
     def __len__(self) -> int:
         return len(self._open)
@@ -95,7 +97,9 @@ class PipelinedCalls(Generic[Waiter]):
 
     def answered(self, response: bytes) -> Iterator[Answered[Waiter]]:
         """Yields the calls that a message answers, each with its reply or its failure. Raises DecodeError."""
-        for result in pipeline_pb2.PipelineResponse.FromString(response).results:
+        message = pipeline_pb2.PipelineResponse.FromString(response)
+        self.leader = message.leader or self.leader
+        for result in message.results:
             call = self._open.pop(result.id, None)
             if call is None:
                 continue
@@ -105,8 +109,8 @@ class PipelinedCalls(Generic[Waiter]):
             elif kind == "error":
                 yield call, _failure(result.error)
             else:
-                message = "the answer is not one to this call"
-                yield call, Failure(grpc.StatusCode.INTERNAL, message)
+                text = "the answer is not one to this call"
+                yield call, Failure(grpc.StatusCode.INTERNAL, text)
 
     def late(self, now_s: float) -> list[PipelinedCall[Waiter]]:
         """Returns the calls whose time is over, which are forgotten."""

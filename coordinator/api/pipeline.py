@@ -12,8 +12,8 @@ import structlog
 
 from coordinator.api.begun import Begun
 from coordinator.api.framing import Framed, field, varint_field
-from coordinator.config import Limits
 from coordinator.errors import RequestError, Status
+from coordinator.node.interface import Node
 from coordinator.rpc import Bidi, Call, DrainingStream, Message, Service, Unary
 from coordinator_client.pb import pipeline_pb2
 
@@ -33,6 +33,7 @@ CALLS = {
 """The methods that can be called, by the field that holds the request and its answer."""
 
 _RESULTS = pipeline_pb2.PipelineResponse.DESCRIPTOR.fields_by_name["results"].number
+_LEADER = pipeline_pb2.PipelineResponse.DESCRIPTOR.fields_by_name["leader"].number
 _RESULT = {f.name: f.number for f in pipeline_pb2.PipelineResult.DESCRIPTOR.fields}
 _ID = _RESULT["id"]
 
@@ -49,9 +50,7 @@ def _as_it_is(reply: Message) -> Message:
 class PipelineService:
     """Carries out the calls of pipelines with the methods of other services."""
 
-    def __init__(
-        self, services: Sequence[Service], begun: Mapping[str, Begun], limits: Limits
-    ) -> None:
+    def __init__(self, services: Sequence[Service], begun: Mapping[str, Begun], node: Node) -> None:
         """`services`: those that have the methods of `CALLS`; any others are passed over.
 
         `begun`: methods among them, by name, that do without a task each.
@@ -66,7 +65,7 @@ class PipelineService:
             kind: begun.get(path.rpartition("/")[2]) or methods[path]
             for kind, path in CALLS.items()
         }
-        self._limits = limits
+        self._node = node
 
     def service(self) -> Service:
         """Returns the methods for a host."""
@@ -76,7 +75,7 @@ class PipelineService:
 
     async def run(self, stream: DrainingStream[Any, Any]) -> None:
         """Serves one pipeline until its client ends it, or the member stops."""
-        await _Pipeline(self._methods, self._limits, stream).run()
+        await _Pipeline(self._methods, self._node, stream).run()
 
 
 class _PipelineCall:
@@ -107,11 +106,12 @@ class _Pipeline:
     def __init__(
         self,
         methods: Mapping[str, Method | Begun],
-        limits: Limits,
+        node: Node,
         stream: DrainingStream[Any, Any],
     ) -> None:
         self._methods = methods
-        self._limits = limits
+        self._node = node
+        self._limits = node.limits
         self._stream = stream
         self._loop = asyncio.get_running_loop()
         self._open: set[asyncio.Future[Any]] = set()
@@ -126,6 +126,8 @@ class _Pipeline:
         self._ended = False
         self._stopping = False
         self._last_call = 0.0
+        self._leader = ""
+        """The leader's address that the client was told."""
 
     async def run(self) -> None:
         """Serves until the end of the stream. Raises RequestError when the member stops."""
@@ -261,10 +263,18 @@ class _Pipeline:
             await self._news.wait()
             self._news.clear()
             while self._answers:
-                message = Framed(self._take())
-                await self._stream.send(message)
-                self._answers_size_bytes -= message.ByteSize()
+                answers = self._take()
+                await self._stream.send(Framed(answers + self._news_of_leader()))
+                self._answers_size_bytes -= len(answers)
                 self._room.set()
+
+    def _news_of_leader(self) -> bytes:
+        """Returns what a client is told of who leads, if that is new."""
+        leader = self._node.leader_client_address
+        if not leader or leader == self._leader:
+            return b""
+        self._leader = leader
+        return field(_LEADER, leader.encode())
 
     def _take(self) -> bytes:
         """Returns answers for one message of about the size that there may be, or a larger one alone."""

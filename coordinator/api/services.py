@@ -23,4 +23,4 @@ def native_services(node: Node, catalog: Catalog) -> list[Service]:
         RegistryService(node, catalog).service(),
         ClusterService(node).service(),
     ]
-    return [*services, PipelineService(services, kv.begun(), node.limits).service()]
+    return [*services, PipelineService(services, kv.begun(), node).service()]

@@ -86,6 +86,11 @@ class Node(Protocol):
         ...
 
     @property
+    def leader_client_address(self) -> str:
+        """Where clients reach the leader, host:port; empty while that is not known."""
+        ...
+
+    @property
     def leader_changes(self) -> int:
         """How often this member learned who leads, since it started."""
         ...

@@ -169,9 +169,8 @@ class MemberNode:
         Whoever waits for a write meanwhile gets an answer from the next leader.
         """
         consensus = self._consensus
-        if consensus.stopped or consensus.status.role is not Role.LEADER:
-            return True
-        if not any(peer.voter and peer.id != self.member.id for peer in consensus.members):
+        others = any(peer.voter and peer.id != self.member.id for peer in consensus.members)
+        if consensus.stopped or consensus.status.role is not Role.LEADER or not others:
             return True
         try:
             return await consensus.transfer_leadership(None, timeout_s)
@@ -193,7 +192,6 @@ class MemberNode:
         """Stops taking part. Idempotent."""
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
         self.give_up()
         self._scrubbing.stop()
         await self._space.stop()
@@ -223,6 +221,15 @@ class MemberNode:
         return self._consensus.term
 
     @property
+    def leader_client_address(self) -> str:
+        leader = self._consensus.status.leader
+        return "" if leader is None else self._address_of(leader)
+
+    def _address_of(self, member: int) -> str:
+        own = member == self.member.id
+        return self._client_address if own else self._consensus.client_address(member)
+
+    @property
     def uptime_s(self) -> float:
         return self._loop.time() - self._started_at
 
@@ -242,9 +249,7 @@ class MemberNode:
         return [
             MemberStatus(
                 peer=peer,
-                client_address=self._client_address
-                if peer.id == self.member.id
-                else self._consensus.client_address(peer.id),
+                client_address=self._address_of(peer.id),
                 leader=peer.id == leader,
                 connected=peer.id == self.member.id or self._consensus.connected(peer.id),
             )
@@ -384,10 +389,7 @@ class MemberNode:
         try:
             message = decode_message(payload)
             self._receivers[type(message)](member, message)
-        except (
-            ValueError,
-            RecursionError,
-        ) as error:  # what msgspec raises for bytes that it can't read
+        except (ValueError, RecursionError) as error:  # of msgspec, for bytes that it can't read
             log.warning("message from a member can't be read", member=member, error=str(error))
 
     def peer_changed(self, member: int, connected: bool) -> None:

@@ -21,14 +21,24 @@ from coordinator_client.failures import (
     error_of,
 )
 
+LEADER_PAUSE_S = 2.0
+"""So long after an endpoint did not serve, calls do not go back to it because it is the leader's."""
+
 
 class Connection:
-    """Sticks to one endpoint as long as it serves, and moves on to the next when it does not."""
+    """Sticks to one endpoint as long as it serves, and moves on to the next when it does not.
+
+    Calls go to the leader, once a node has told that it is one of the endpoints; streams stay where they are.
+    """
 
     def __init__(self, endpoints: str | Sequence[str], timeout_s: float, shuffle: bool) -> None:
         self.endpoints = calls.parse_endpoints(endpoints)
         self.timeout_s = validation.timeout(timeout_s)
         self._current = random.randrange(len(self.endpoints)) if shuffle else 0
+        self._leader: str | None = None
+        """The endpoint of the leader, where calls are answered soonest; None: not known, or not among the endpoints."""
+        self._avoided: dict[str, float] = {}
+        """Until when endpoints that did not serve are not gone back to for being the leader's."""
         self._channels: dict[str, io.Channel] = {}
         self._guard = io.Guard()
         self._closed = io.Flag()
@@ -36,7 +46,23 @@ class Connection:
     @property
     def endpoint(self) -> str:
         """The endpoint that the next call goes to."""
+        leader = self._leader
+        if leader is not None and not self._avoids(leader):
+            return leader
         return self.endpoints[self._current]
+
+    def _avoids(self, endpoint: str) -> bool:
+        until_s = self._avoided.get(endpoint)
+        return until_s is not None and until_s > io.now_s()
+
+    @property
+    def stream_endpoint(self) -> str:
+        """The endpoint that the next stream is opened on, which need not be the leader's: so streams are spread."""
+        return self.endpoints[self._current]
+
+    def note_leader(self, address: str) -> None:
+        """A node told where the leader is: calls go there from now on, if it is one of the endpoints."""
+        self._leader = address if address in self.endpoints else None
 
     @property
     def closed(self) -> bool:
@@ -46,6 +72,7 @@ class Connection:
     def leave(self, endpoint: str) -> None:
         """The endpoint did not serve: if it is still the one in use, the next one is from now on."""
         with self._guard:
+            self._avoided[endpoint] = io.now_s() + LEADER_PAUSE_S
             if self.endpoints[self._current] == endpoint:
                 self._current = (self._current + 1) % len(self.endpoints)
 
@@ -73,7 +100,7 @@ class Connection:
         with self._guard:
             channel = self._channels.get(endpoint)
             if channel is None:
-                channel = self._channels[endpoint] = io.Channel(endpoint)
+                channel = self._channels[endpoint] = io.Channel(endpoint, self.note_leader)
             return channel
 
     def call(
@@ -158,7 +185,7 @@ class Connection:
 
     def open_stream(self, method: Method[Request, Reply]) -> io.Stream[Request, Reply]:
         """Opens a stream on the endpoint in use."""
-        return self._channel(self.endpoint).open_stream(method)
+        return self._channel(self.stream_endpoint).open_stream(method)
 
     def close(self) -> None:
         """Ends all connections. What waits for an answer gets Closed, or OutcomeUnknown."""

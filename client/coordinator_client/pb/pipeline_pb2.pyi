@@ -39,10 +39,12 @@ class PipelineCall(_message.Message):
     def __init__(self, id: _Optional[int] = ..., timeout_ms: _Optional[int] = ..., range: _Optional[_Union[_kv_pb2.RangeRequest, _Mapping]] = ..., put: _Optional[_Union[_kv_pb2.PutRequest, _Mapping]] = ..., delete_range: _Optional[_Union[_kv_pb2.DeleteRangeRequest, _Mapping]] = ..., txn: _Optional[_Union[_kv_pb2.TxnRequest, _Mapping]] = ..., compact: _Optional[_Union[_kv_pb2.CompactRequest, _Mapping]] = ..., session_open: _Optional[_Union[_session_pb2.SessionOpenRequest, _Mapping]] = ..., session_close: _Optional[_Union[_session_pb2.SessionCloseRequest, _Mapping]] = ..., session_get: _Optional[_Union[_session_pb2.SessionGetRequest, _Mapping]] = ...) -> None: ...
 
 class PipelineResponse(_message.Message):
-    __slots__ = ("results",)
+    __slots__ = ("results", "leader")
     RESULTS_FIELD_NUMBER: _ClassVar[int]
+    LEADER_FIELD_NUMBER: _ClassVar[int]
     results: _containers.RepeatedCompositeFieldContainer[PipelineResult]
-    def __init__(self, results: _Optional[_Iterable[_Union[PipelineResult, _Mapping]]] = ...) -> None: ...
+    leader: str
+    def __init__(self, results: _Optional[_Iterable[_Union[PipelineResult, _Mapping]]] = ..., leader: _Optional[str] = ...) -> None: ...
 
 class PipelineResult(_message.Message):
     __slots__ = ("id", "error", "range", "put", "delete_range", "txn", "compact", "session_open", "session_close", "session_get")

@@ -26,6 +26,8 @@ from coordinator_client import (
     aio,
     calls,
 )
+from coordinator_client import _io_async as io
+from coordinator_client._async.connection import LEADER_PAUSE_S, Connection
 from coordinator_client.pb import common_pb2, kv_pb2
 from tests.unit.client.scripted import Answer, Context, Scripted, fail, scripted
 from tests.unit.client.stage import Stage
@@ -316,3 +318,31 @@ def test_endpoints_are_begun_with_at_random_unless_told_otherwise() -> None:
 async def test_a_timeout_is_a_length_of_time(timeout_s: float) -> None:
     with pytest.raises(InvalidArgument):
         aio.connect("127.0.0.1:1", timeout_s=timeout_s)
+
+
+def test_calls_go_to_the_leader_and_streams_stay() -> None:
+    connection = Connection(["a:1", "b:2", "c:3"], 5.0, shuffle=False)
+    assert connection.endpoint == connection.stream_endpoint == "a:1"
+    connection.note_leader("c:3")
+    assert connection.endpoint == "c:3" and connection.stream_endpoint == "a:1"
+    connection.note_leader("elsewhere:4")
+    assert connection.endpoint == "a:1", "not one that the program named"
+    connection.note_leader("c:3")
+    connection.leave("c:3")
+    connection.note_leader("c:3")
+    assert connection.endpoint == "a:1", "it did not serve just now"
+    connection.note_leader("b:2")
+    assert connection.endpoint == "b:2"
+    connection.leave("a:1")
+    assert connection.endpoint == "b:2" and connection.stream_endpoint == "b:2"
+
+
+def test_after_a_while_calls_go_back_to_the_leader(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = io.now_s()
+    monkeypatch.setattr(io, "now_s", lambda: now)
+    connection = Connection(["a:1", "b:2"], 5.0, shuffle=False)
+    connection.leave("b:2")
+    connection.note_leader("b:2")
+    assert connection.endpoint == "a:1"
+    now += LEADER_PAUSE_S
+    assert connection.endpoint == "b:2"

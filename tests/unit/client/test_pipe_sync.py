@@ -15,6 +15,8 @@ from coordinator_client.pb import kv_pb2, pipeline_pb2
 from tests.unit.client.stage import StageThread
 
 Code = grpc.StatusCode
+LEADERS: list[str] = []
+"""What pipelines told."""
 
 
 class FakeCall:
@@ -64,7 +66,7 @@ def opened() -> tuple[Pipeline, FakeCall]:
     def failure_of(error: object) -> Failure:
         return Failure(Code.UNAVAILABLE, str(error))
 
-    return Pipeline(open_call, failure_of, io.now_s), made[0]
+    return Pipeline(open_call, failure_of, io.now_s, LEADERS.append), made[0]
 
 
 class Caller(threading.Thread):

@@ -57,6 +57,8 @@ async def test_it_registers_again_after_a_lost_session(client: aio.Client) -> No
         changes = view.changes()
         for _ in range(2):
             assert (await changes.next(WAIT_S)).type.value == "added"
+            # Who watches may hear of it before the one that registered does.
+            assert await mine.wait_registered(WAIT_S)
             assert mine.session is not None
             await client.close_session(mine.session.id)
             assert (await changes.next(WAIT_S)).type.value == "removed"
