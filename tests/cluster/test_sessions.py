@@ -140,7 +140,9 @@ async def test_a_client_on_a_killed_node_keeps_its_session_through_another(
     ):
         async with client.session(ttl=TTL_S) as session:
             await session.put("/e", "here")
-            assert client.endpoint == order[0]
+            while session.endpoint is None:
+                await asyncio.sleep(0.01)
+            assert session.endpoint == order[0]
             await asyncio.to_thread(cluster.kill, victim)
             for _ in range(int(3 * TTL_S / 0.25)):
                 await asyncio.sleep(0.25)
