@@ -126,6 +126,13 @@ async def send_in_time(
         ) from None
 
 
+def stopping() -> RequestError:
+    """Returns the error for a call that comes to a member that stops."""
+    return RequestError(
+        Status.UNAVAILABLE, "STOPPING", "this member is stopping", {"applied": "no"}
+    )
+
+
 def invalid(field: str, message: str) -> RequestError:
     """Returns the error for a request whose `field` can't be served as it is."""
     return RequestError(

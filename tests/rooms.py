@@ -38,19 +38,20 @@ ROOMS = {
         f"errors config catalog {NODE}", "aiohttp yarl grpc grpc_health msgspec structlog"
     ),
     "api": room(
-        f"errors config rpc naming catalog checks.definitions node.expiry {NODE}",
+        f"errors config rpc pieces naming catalog checks.definitions node.expiry {NODE}",
         "coordinator_client.pb google.protobuf structlog",
     ),
     "wire": room("errors config rpc", "grpc grpc_health grpc_reflection google uvloop structlog"),
     "gateways.dns": room(f"errors config naming catalog {NODE}", "structlog"),
     "gateways.etcd": room(
-        f"errors config naming rpc http node.messages state.view state.tally {NODE}",
+        f"errors config naming rpc pieces http node.messages state.view state.tally {NODE}",
         "aiohttp google.protobuf prometheus_client structlog xxhash",
     ),
     "gateways": room(f"errors config rpc http catalog {NODE}", "aiohttp"),
     "dashboard": room(f"errors config http catalog {NODE}", "aiohttp"),
     "http": room("errors config", "aiohttp structlog"),
     "rpc": room("errors", ""),
+    "pieces": room("rpc", ""),
     "errors": room("", ""),
     "config": room("errors", ""),
     "settings": room("config errors naming", ""),

@@ -34,20 +34,3 @@ def field(number: int, content: bytes) -> bytes:
 
 _SHORT = tuple(bytes((length,)) for length in range(0x80))
 _tag = lru_cache(maxsize=1024)(varint)
-
-
-class Framed:
-    """A message whose bytes are known, as hosts take it; see `rpc.Message`."""
-
-    __slots__ = ("_encoded",)
-
-    def __init__(self, encoded: bytes) -> None:
-        self._encoded = encoded
-
-    def SerializeToString(self) -> bytes:
-        """Returns the bytes."""
-        return self._encoded
-
-    def ByteSize(self) -> int:
-        """Returns their number."""
-        return len(self._encoded)

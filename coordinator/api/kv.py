@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterator, Mapping
-from typing import Any
+from collections.abc import Awaitable, Iterator
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 from coordinator.api import render
 from coordinator.api.begun import Begun
 from coordinator.api.convert import Converter, writes
-from coordinator.api.framing import Framed
 from coordinator.api.window import check_window
 from coordinator.errors import RequestError, Status
 from coordinator.node.interface import Node
+from coordinator.pieces import Pieced
 from coordinator.rpc import Call, Message, Service, Unary, deadline_of, invalid, too_large
-from coordinator.state.commands import Compact, Put, Txn, Write
+from coordinator.state.commands import Compact, Put, Range, Txn, Write
 from coordinator.state.results import (
     DeleteResult,
     Failure,
@@ -31,6 +32,17 @@ PAGE_KEYS = 500
 """Keys of a reply that are encoded before others have their turn: about a millisecond."""
 
 
+QueryT = TypeVar("QueryT", Range, Txn)
+
+
+@dataclass(frozen=True)
+class _Read(Generic[QueryT]):
+    """What is read once the state may be, and the request that asks for it."""
+
+    query: QueryT
+    request: Any
+
+
 class KVService:
     """Reads and writes of keys."""
 
@@ -44,57 +56,69 @@ class KVService:
         return Service(
             "coordinator.v1.KV",
             (
-                Unary("Range", pb.RangeRequest, pb.RangeResponse, self.range),
-                Unary("Put", pb.PutRequest, pb.PutResponse, self.put),
-                Unary("DeleteRange", pb.DeleteRangeRequest, pb.DeleteRangeResponse, self.delete),
-                Unary("Txn", pb.TxnRequest, pb.TxnResponse, self.txn),
+                Unary(
+                    "Range",
+                    pb.RangeRequest,
+                    pb.RangeResponse,
+                    Begun(self._begin_range, self._finish_range),
+                ),
+                Unary(
+                    "Put", pb.PutRequest, pb.PutResponse, Begun(self._begin_put, self._finish_put)
+                ),
+                Unary(
+                    "DeleteRange",
+                    pb.DeleteRangeRequest,
+                    pb.DeleteRangeResponse,
+                    Begun(self._begin_delete, self._finish_delete),
+                ),
+                Unary(
+                    "Txn", pb.TxnRequest, pb.TxnResponse, Begun(self._begin_txn, self._finish_txn)
+                ),
                 Unary("Compact", pb.CompactRequest, pb.CompactResponse, self.compact),
             ),
         )
 
-    def begun(self) -> Mapping[str, Begun]:
-        """Returns, by name, the methods whose wait is for the log alone: many of them need not have a task each."""
-        return {
-            "Put": Begun(self._begin_put, self._finish_put),
-            "DeleteRange": Begun(self._begin_delete, self._finish_delete),
-            "Txn": Begun(self._begin_txn, self._finish_txn),
-        }
-
     def _deadline(self, call: Call) -> float:
         return deadline_of(call, self._node.timing.request_timeout_ms_default / 1000)
 
-    async def range(self, call: Call, request: kv_pb2.RangeRequest) -> Message:
+    def _begin_range(self, call: Call, request: kv_pb2.RangeRequest) -> Awaitable[_Read[Range]]:
         """Reads one key or many."""
         self._convert.check_size(request)
-        query = self._convert.range(request)
-        node = self._node
-        await node.read(
-            local=request.local, min_revision=request.min_revision, deadline=self._deadline(call)
+        return self._wait(call, _Read(self._convert.range(request), request))
+
+    async def _wait(self, call: Call, read: _Read[QueryT]) -> _Read[QueryT]:
+        request = read.request
+        await self._node.read(
+            local=request.local,
+            min_revision=getattr(request, "min_revision", 0),
+            deadline=self._deadline(call),
         )
-        result = node.state.range(query, size_bytes_max=node.limits.range_reply_size_bytes_max)
+        return read
+
+    def _finish_range(self, read: _Read[Range]) -> Message | Awaitable[Message]:
+        node = self._node
+        size_max = node.limits.range_reply_size_bytes_max
+        result = node.state.range(read.query, size_bytes_max=size_max)
         if isinstance(result, Failure):
             raise render.error(result)
-        header = render.header(node, local=request.local)
+        header = render.header(node, local=read.request.local)
         if len(result.kvs) <= PAGE_KEYS:
             return render.range_response(result, header)
-        return await self._encode_in_turns(result, header)
+        return self._encode_in_turns(result, header)
 
     @staticmethod
     async def _encode_in_turns(result: RangeResult, header: ResponseHeader) -> Message:
         """Returns the message of a large range, made in turns with others."""
-        rest = RangeResult((), result.children, result.more, result.count)
-        parts = [render.range_response(rest, header).SerializeToString()]
+        parts = []
         for start in range(0, len(result.kvs), PAGE_KEYS):
             page = RangeResult(result.kvs[start : start + PAGE_KEYS])
             parts.append(render.range_response(page).SerializeToString())
             await asyncio.sleep(0)
-        return Framed(b"".join(parts))
+        rest = RangeResult((), result.children, result.more, result.count)
+        return Pieced(render.range_response(rest, header), parts)
 
-    async def put(self, call: Call, request: kv_pb2.PutRequest) -> Message:
+    def _begin_put(self, call: Call, request: kv_pb2.PutRequest) -> Awaitable[Outcome]:
         """Writes one key."""
-        return self._finish_put(await self._begin_put(call, request))
-
-    def _begin_put(self, call: Call, request: kv_pb2.PutRequest) -> asyncio.Future[Outcome]:
         self._convert.check_size(request)
         op = self._convert.put(request)
         self._check_sequences(op)
@@ -106,15 +130,8 @@ class KVService:
         header = render.encoded_header(self._node, outcome.revision)
         return render.encoded_put_response(result, header)
 
-    async def delete(
-        self, call: Call, request: kv_pb2.DeleteRangeRequest
-    ) -> kv_pb2.DeleteRangeResponse:
+    def _begin_delete(self, call: Call, request: kv_pb2.DeleteRangeRequest) -> Awaitable[Outcome]:
         """Deletes one key or many."""
-        return self._finish_delete(await self._begin_delete(call, request))
-
-    def _begin_delete(
-        self, call: Call, request: kv_pb2.DeleteRangeRequest
-    ) -> asyncio.Future[Outcome]:
         self._convert.check_size(request)
         op = self._convert.delete(request)
         return self._offer(call, Write(op, self._convert.request_id(request, request.request)))
@@ -125,38 +142,31 @@ class KVService:
         self._check_reply(result)
         return render.delete_response(result, render.header(self._node, outcome.revision))
 
-    async def txn(self, call: Call, request: kv_pb2.TxnRequest) -> kv_pb2.TxnResponse:
+    def _begin_txn(self, call: Call, request: kv_pb2.TxnRequest) -> Awaitable[Outcome | _Read[Txn]]:
         """Runs a transaction; one that only reads does not go through the log."""
-        begun = self._begin_txn(call, request)
-        return self._finish_txn(await begun) if isinstance(begun, asyncio.Future) else await begun
-
-    def _begin_txn(
-        self, call: Call, request: kv_pb2.TxnRequest
-    ) -> asyncio.Future[Outcome] | Coroutine[Any, Any, kv_pb2.TxnResponse]:
         self._convert.check_size(request)
         txn = self._convert.txn(request)
         self._check_sequences(txn)
         request_id = self._convert.request_id(request, request.request)
         if not writes(txn) and request_id is None:
-            return self._read_txn(call, txn, local=request.local)
+            return self._wait(call, _Read(txn, request))
         if request.local:
             raise invalid("local", "is only for transactions that do not write")
         return self._offer(call, Write(txn, request_id))
 
-    async def _read_txn(self, call: Call, txn: Txn, *, local: bool) -> kv_pb2.TxnResponse:
+    def _finish_txn(self, ended: Outcome | _Read[Txn]) -> Message:
         node = self._node
-        await node.read(local=local, min_revision=0, deadline=self._deadline(call))
-        result = node.state.evaluate(txn)
-        if isinstance(result, Failure):
-            raise render.error(result)
-        self._check_reply(result)
-        return render.txn_response(result, render.header(node, local=local))
-
-    def _finish_txn(self, outcome: Outcome) -> kv_pb2.TxnResponse:
-        result = _result_of(outcome)
+        if isinstance(ended, Outcome):
+            result = _result_of(ended)
+            header = render.header(node, ended.revision)
+        else:
+            result = node.state.evaluate(ended.query)
+            if isinstance(result, Failure):
+                raise render.error(result)
+            header = render.header(node, local=ended.request.local)
         assert isinstance(result, TxnResult)
         self._check_reply(result)
-        return render.txn_response(result, render.header(self._node, outcome.revision))
+        return render.txn_response(result, header)
 
     async def compact(self, call: Call, request: kv_pb2.CompactRequest) -> kv_pb2.CompactResponse:
         """Forgets history."""

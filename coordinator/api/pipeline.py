@@ -6,15 +6,16 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 
-from coordinator.api.begun import Begun
-from coordinator.api.framing import Framed, field, varint_field
+from coordinator.api.begun import Begun, in_full
+from coordinator.api.framing import field, varint_field
 from coordinator.errors import RequestError, Status
 from coordinator.node.interface import Node
-from coordinator.rpc import Bidi, Call, DrainingStream, Message, Service, Unary
+from coordinator.pieces import Pieced
+from coordinator.rpc import Bidi, Call, DrainingStream, Message, Service, Unary, stopping
 from coordinator_client.pb import pipeline_pb2
 
 QUIET_S = 0.1
@@ -33,14 +34,15 @@ CALLS = {
 """The methods that can be called, by the field that holds the request and its answer."""
 
 _RESULTS = pipeline_pb2.PipelineResponse.DESCRIPTOR.fields_by_name["results"].number
-_LEADER = pipeline_pb2.PipelineResponse.DESCRIPTOR.fields_by_name["leader"].number
 _RESULT = {f.name: f.number for f in pipeline_pb2.PipelineResult.DESCRIPTOR.fields}
 _ID = _RESULT["id"]
 
 log = structlog.get_logger()
 
-Method = Callable[[Call, Any], Awaitable[Any]]
-Finish = Callable[[Any], Message]
+
+def _in_parts(method: Callable[[Call, Any], Awaitable[Any]]) -> Begun:
+    """Returns a method in two parts, the second one of which does nothing if it has none."""
+    return method if isinstance(method, Begun) else Begun(method, _as_it_is)
 
 
 def _as_it_is(reply: Message) -> Message:
@@ -50,21 +52,15 @@ def _as_it_is(reply: Message) -> Message:
 class PipelineService:
     """Carries out the calls of pipelines with the methods of other services."""
 
-    def __init__(self, services: Sequence[Service], begun: Mapping[str, Begun], node: Node) -> None:
-        """`services`: those that have the methods of `CALLS`; any others are passed over.
-
-        `begun`: methods among them, by name, that do without a task each.
-        """
+    def __init__(self, services: Sequence[Service], node: Node) -> None:
+        """`services`: those that have the methods of `CALLS`; any others are passed over."""
         methods = {
             f"{service.name}/{method.name}": method.call
             for service in services
             for method in service.methods
             if isinstance(method, Unary)
         }
-        self._methods: dict[str, Method | Begun] = {
-            kind: begun.get(path.rpartition("/")[2]) or methods[path]
-            for kind, path in CALLS.items()
-        }
+        self._methods = {kind: _in_parts(methods[path]) for kind, path in CALLS.items()}
         self._node = node
 
     def service(self) -> Service:
@@ -96,27 +92,40 @@ class _PipelineCall:
         return self._stream.metadata
 
 
+class _Ready(NamedTuple):
+    """A call whose wait is over."""
+
+    number: int
+    kind: str
+    size: int
+    ended: asyncio.Future[Any]
+
+
 class _Pipeline:
     """One stream: the calls under way, and the answers that wait to be sent.
 
-    No more is read while there is too much of either, so that a client which sends faster than it reads, or than the
-    cluster writes, waits itself and costs no more than the limits say.
+    No more is read while too many calls are under way, so that a client which sends faster than the cluster serves it
+    waits itself. Replies are made one by one as they are sent: calls of a client that takes none cost what they came
+    to, which is little, and not what would be told of it.
     """
 
     def __init__(
         self,
-        methods: Mapping[str, Method | Begun],
+        methods: Mapping[str, Begun],
         node: Node,
         stream: DrainingStream[Any, Any],
     ) -> None:
         self._methods = methods
         self._node = node
         self._limits = node.limits
+        self._message_size_max = node.limits.watch_message_size_bytes_max
         self._stream = stream
         self._loop = asyncio.get_running_loop()
         self._open: set[asyncio.Future[Any]] = set()
-        """What the calls under way wait for."""
+        """What the calls under way wait for, or waited for if they have no answer yet."""
         self._open_size_bytes = 0
+        self._ready: deque[_Ready] = deque()
+        """Calls whose wait is over."""
         self._answers: deque[bytes] = deque()
         self._answers_size_bytes = 0
         self._news = asyncio.Event()
@@ -131,13 +140,13 @@ class _Pipeline:
 
     async def run(self) -> None:
         """Serves until the end of the stream. Raises RequestError when the member stops."""
-        stopping = self._loop.create_task(self._stop())
+        ending = self._loop.create_task(self._stop())
         reading = self._loop.create_task(self._read())
         writing = self._loop.create_task(self._write())
-        parts = (stopping, reading, writing)
+        parts = (ending, reading, writing)
         try:
-            await asyncio.wait((stopping, writing), return_when=asyncio.FIRST_COMPLETED)
-            for part in (reading, writing, stopping):
+            await asyncio.wait((ending, writing), return_when=asyncio.FIRST_COMPLETED)
+            for part in (reading, writing, ending):
                 if part.done():
                     part.result()
         finally:
@@ -182,12 +191,7 @@ class _Pipeline:
                 ),
             )
         elif self._stopping:
-            self._refuse(
-                call.id,
-                RequestError(
-                    Status.UNAVAILABLE, "STOPPING", "this member is stopping", {"applied": "no"}
-                ),
-            )
+            self._refuse(call.id, stopping())
         else:
             self._carry_out(call, kind)
 
@@ -197,40 +201,31 @@ class _Pipeline:
         method = self._methods[kind]
         request = getattr(call, kind)
         of = _PipelineCall(self._stream, deadline)
-        finish: Finish = _as_it_is
-        waits: asyncio.Future[Any]
         try:
-            if isinstance(method, Begun):
-                begun = method.begin(of, request)
-                if isinstance(begun, asyncio.Future):
-                    waits, finish = begun, method.finish
-                else:
-                    waits = self._loop.create_task(begun)
-            else:
-                waits = asyncio.ensure_future(method(of, request))
+            waits = asyncio.ensure_future(method.begin(of, request))
         except Exception as error:
             self._fail(call.id, kind, error)
             return
         size = call.ByteSize()
         self._open.add(waits)
         self._open_size_bytes += size
-        waits.add_done_callback(partial(self._done, call.id, kind, size, finish))
+        waits.add_done_callback(partial(self._done, call.id, kind, size))
 
-    def _done(
-        self, number: int, kind: str, size: int, finish: Finish, ended: asyncio.Future[Any]
-    ) -> None:
+    def _done(self, number: int, kind: str, size: int, ended: asyncio.Future[Any]) -> None:
         """What a call waited for has come."""
-        self._open.discard(ended)
-        self._open_size_bytes -= size
-        self._room.set()
-        if self._ended:
-            self._news.set()
+        self._ready.append(_Ready(number, kind, size, ended))
+        self._news.set()
+
+    async def _finish(self, ready: _Ready) -> None:
+        """Makes the answer to a call."""
         try:
-            self._answer(number, kind, finish(ended.result()).SerializeToString())
-        except asyncio.CancelledError:
-            pass  # by the end of the stream
+            reply = await in_full(self._methods[ready.kind].finish(ready.ended.result()))
+            self._answer(ready.number, ready.kind, reply.SerializeToString())
         except Exception as error:
-            self._fail(number, kind, error)
+            self._fail(ready.number, ready.kind, error)
+        self._open.discard(ready.ended)
+        self._open_size_bytes -= ready.size
+        self._room.set()
 
     def _fail(self, number: int, kind: str, error: Exception) -> None:
         if not isinstance(error, RequestError):
@@ -262,31 +257,30 @@ class _Pipeline:
         while not (self._ended and not self._open and not self._answers):
             await self._news.wait()
             self._news.clear()
-            while self._answers:
+            while self._ready or self._answers:
+                while self._ready and self._answers_size_bytes < self._message_size_max:
+                    await self._finish(self._ready.popleft())
                 answers = self._take()
-                await self._stream.send(Framed(answers + self._news_of_leader()))
-                self._answers_size_bytes -= len(answers)
+                await self._stream.send(Pieced(self._news_of_leader(), answers))
+                self._answers_size_bytes -= sum(map(len, answers))
                 self._room.set()
 
-    def _news_of_leader(self) -> bytes:
+    def _news_of_leader(self) -> pipeline_pb2.PipelineResponse:
         """Returns what a client is told of who leads, if that is new."""
         leader = self._node.leader_client_address
-        if not leader or leader == self._leader:
-            return b""
-        self._leader = leader
-        return field(_LEADER, leader.encode())
+        if leader == self._leader:
+            leader = ""
+        self._leader = leader or self._leader
+        return pipeline_pb2.PipelineResponse(leader=leader)
 
-    def _take(self) -> bytes:
+    def _take(self) -> list[bytes]:
         """Returns answers for one message of about the size that there may be, or a larger one alone."""
         taken = [self._answers.popleft()]
         size = len(taken[0])
-        while (
-            self._answers
-            and size + len(self._answers[0]) <= self._limits.watch_message_size_bytes_max
-        ):
+        while self._answers and size + len(self._answers[0]) <= self._message_size_max:
             taken.append(self._answers.popleft())
             size += len(taken[-1])
-        return b"".join(taken)
+        return taken
 
     # --- the end --------------------------------------------------------------------------------
 
@@ -297,6 +291,4 @@ class _Pipeline:
         self._last_call = self._loop.time()
         while self._open or self._answers or self._loop.time() - self._last_call < QUIET_S:
             await asyncio.sleep(QUIET_S / 5)
-        raise RequestError(
-            Status.UNAVAILABLE, "STOPPING", "this member is stopping", {"applied": "no"}
-        )
+        raise stopping()

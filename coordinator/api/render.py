@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
-from coordinator.api.framing import Framed, field, varint_field
+from coordinator.api.framing import field, varint_field
 from coordinator.errors import OutcomeUnknown, RequestError, Status
 from coordinator.node.interface import Node
+from coordinator.pieces import Pieced
 from coordinator.state.model import Event, KeyValue, Session
 from coordinator.state.results import (
     Code,
@@ -69,12 +70,15 @@ def encoded_header(node: Node, revision: int) -> bytes:
     return field(1, constant + varint_field(3, revision))
 
 
-def encoded_put_response(result: PutResult, header: bytes) -> Framed:
+def encoded_put_response(result: PutResult, header: bytes) -> Pieced:
     """Returns the message of a put, with its encoded header; one is asked for more often than for any other."""
     encoded = header + field(2, result.key)
     if result.prev is not None:
         encoded += field(3, key_value(result.prev).SerializeToString())
-    return Framed(encoded)
+    return Pieced(_NOTHING, (encoded,))
+
+
+_NOTHING = kv_pb2.PutResponse()
 
 
 def key_value(kv: KeyValue) -> common_pb2.KeyValue:

@@ -15,12 +15,11 @@ from coordinator.rpc import Service
 
 def native_services(node: Node, catalog: Catalog) -> list[Service]:
     """Returns the services over one member, for a host."""
-    kv = KVService(node)
     services = [
-        kv.service(),
+        KVService(node).service(),
         WatchService(node).service(),
         SessionService(node).service(),
         RegistryService(node, catalog).service(),
         ClusterService(node).service(),
     ]
-    return [*services, PipelineService(services, kv.begun(), node).service()]
+    return [*services, PipelineService(services, node).service()]

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from itertools import islice
 
 from coordinator.api import render
+from coordinator.api.begun import Begun
 from coordinator.api.convert import Converter
 from coordinator.api.window import check_window
 from coordinator.errors import RequestError, Status
@@ -49,7 +50,12 @@ class SessionService:
                 Unary("Open", pb.SessionOpenRequest, pb.SessionOpenResponse, self.open),
                 keep_alive,
                 Unary("Close", pb.SessionCloseRequest, pb.SessionCloseResponse, self.close),
-                Unary("Get", pb.SessionGetRequest, pb.SessionGetResponse, self.get),
+                Unary(
+                    "Get",
+                    pb.SessionGetRequest,
+                    pb.SessionGetResponse,
+                    Begun(self._begin_get, self._finish_get),
+                ),
                 Unary("List", pb.SessionListRequest, pb.SessionListResponse, self.list),
             ),
         )
@@ -169,12 +175,16 @@ class SessionService:
             header=render.header(self._node, outcome.revision), deleted=outcome.result.deleted
         )
 
-    async def get(
+    async def _begin_get(
         self, call: Call, request: session_pb2.SessionGetRequest
-    ) -> session_pb2.SessionGetResponse:
+    ) -> session_pb2.SessionGetRequest:
         """Describes one session."""
+        deadline = self._deadline(call)
+        await self._node.read(local=request.local, min_revision=0, deadline=deadline)
+        return request
+
+    def _finish_get(self, request: session_pb2.SessionGetRequest) -> session_pb2.SessionGetResponse:
         node = self._node
-        await node.read(local=request.local, min_revision=0, deadline=self._deadline(call))
         record = node.state.session(request.id)
         if record is None:
             raise RequestError(

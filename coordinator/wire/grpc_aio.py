@@ -14,12 +14,9 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from coordinator.config import MIB, Limits
-from coordinator.errors import ConfigError, RequestError, Status
-from coordinator.rpc import Bidi, Message, Service, Unary
+from coordinator.errors import ConfigError, RequestError
+from coordinator.rpc import Bidi, Message, Service, Unary, stopping
 
-_STOPPING = RequestError(
-    Status.UNAVAILABLE, "STOPPING", "this member is stopping", {"applied": "no"}
-)
 QUIET_S = 0.1
 """A server that stops closes its connections when no call was under way, and none came, for this long."""
 REFUSING_SHARE = 0.5
@@ -144,7 +141,7 @@ class _Host:
             self._under_way += 1
             try:
                 if self._stop.is_set():
-                    raise _STOPPING
+                    raise stopping()
                 return await method.call(_AioCall(context), request)
             except RequestError as error:
                 await _abort(context, error)
@@ -165,7 +162,7 @@ class _Host:
             call = _AioCall(context, self._stop)
             try:
                 if self._stop.is_set():
-                    raise _STOPPING
+                    raise stopping()
                 await method.call(call)
             except RequestError as error:
                 await call.settle()
@@ -181,7 +178,7 @@ class _Host:
                 if not self._stop.is_set() or context.done():
                     raise
                 await call.settle()
-                await _abort(context, _STOPPING)
+                await _abort(context, stopping())
             except Exception:
                 await call.settle()
                 if not context.done():

@@ -9,9 +9,9 @@ from coordinator.gateways.etcd import convert, errors, ranges, render
 from coordinator.gateways.etcd.convert import Converter
 from coordinator.gateways.etcd.errors import EtcdError
 from coordinator.gateways.etcd.pb import kv_pb2 as pb
-from coordinator.gateways.etcd.pieces import Pieced
 from coordinator.gateways.etcd.responses import TxnResponses
 from coordinator.node.interface import Node
+from coordinator.pieces import Pieced
 from coordinator.rpc import Call, Service, Unary, deadline_of
 from coordinator.state.commands import Command, Compact, Write
 from coordinator.state.model import KeyValue

@@ -10,9 +10,9 @@ from coordinator.gateways.etcd import render
 from coordinator.gateways.etcd.convert import FROM_KEY
 from coordinator.gateways.etcd.notices import EVENTS_SIZE_BYTES_MAX, encode, fragments
 from coordinator.gateways.etcd.pb import watch_pb2 as pb
-from coordinator.gateways.etcd.pieces import Pieced
 from coordinator.node.interface import Node
 from coordinator.node.watches import Compacted, Delivery, Filter, MatchedBatch, Snapshot, Watcher
+from coordinator.pieces import Pieced
 from coordinator.rpc import Bidi, Service, Stream
 from coordinator.state.commands import Selector
 

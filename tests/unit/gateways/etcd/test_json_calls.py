@@ -9,7 +9,7 @@ import pytest
 from coordinator.errors import RequestError, Status
 from coordinator.gateways.etcd.json_calls import HTTP_STATUS, failure, read_message, to_json
 from coordinator.gateways.etcd.pb import kv_pb2, mvcc_pb2, watch_pb2
-from coordinator.gateways.etcd.pieces import Pieced
+from coordinator.pieces import Pieced
 
 
 def test_names_of_either_kind_numbers_as_text_and_enums_by_name() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from coordinator.gateways.etcd.pb import mvcc_pb2
 from coordinator.gateways.etcd.pb import watch_pb2 as pb
-from coordinator.gateways.etcd.pieces import Pieced
+from coordinator.pieces import Pieced
 
 
 def test_it_is_the_message_that_it_stands_for() -> None:
