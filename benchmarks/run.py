@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import uvloop
 
 from benchmarks.peers.report import Sample, table
-from benchmarks.peers.systems import PROGRAMS, SYSTEMS
+from benchmarks.peers.systems import JAR, PROGRAMS, SYSTEMS
 from benchmarks.peers.workloads import CALLERS_MAX, HOT, VALUE, WORKLOADS, closed_loop, key_of
 
 WARM_UP_CALLERS = 64
@@ -55,7 +55,7 @@ def installed(name: str) -> bool:
     """Whether a system can be started here."""
     program = PROGRAMS.get(name)
     if program is None or shutil.which(program) is not None:
-        return name != "zookeeper" or Path("/usr/share/java/zookeeper.jar").exists()
+        return name != "zookeeper" or JAR.exists()
     return False
 
 
@@ -68,8 +68,8 @@ def versions(systems: list[str]) -> str:
         told = subprocess.run(["etcd", "--version"], capture_output=True, text=True, check=False)
         lines.append(told.stdout.splitlines()[0] if told.stdout else "etcd")
     if "zookeeper" in systems:
-        jar = Path("/usr/share/java/zookeeper.jar").resolve().stem
-        lines.append(jar.replace("-", " "))
+        jars = sorted(path.stem for path in JAR.parent.glob("zookeeper-[0-9]*.jar"))
+        lines.append(" ".join(jars).replace("-", " ") or "zookeeper")
     return "; ".join(lines)
 
 
@@ -87,6 +87,8 @@ def main() -> None:
     if options.quick:
         options.rounds, options.seconds = 1, 1.5
     systems = options.systems.split(",")
+    if unknown := set(systems) - SYSTEMS.keys():
+        parser.error(f"no such system: {', '.join(sorted(unknown))}")
     for name in [name for name in systems if not installed(name)]:
         print(
             f"{name} is not installed: left out (make etcd, or apt install zookeeper)", flush=True
@@ -94,6 +96,8 @@ def main() -> None:
         systems.remove(name)
     words = (options.workloads or "").split(";")
     workloads = [w for w in WORKLOADS if any(word in w for word in words)]
+    if not workloads:
+        parser.error(f"no such workload; there are: {'; '.join(WORKLOADS)}")
     results: dict[str, dict[str, list[Sample]]] = {w: {s: [] for s in systems} for w in workloads}
     for number in range(options.rounds):
         for name in systems:

@@ -59,7 +59,7 @@ class Limits:
     pipeline_calls_max: int = 4_096
     """Calls under way on one pipeline; with more, no more is read from it until some have ended."""
     pipeline_size_bytes_max: int = 16 * MIB
-    """Likewise of their requests, and of the answers that its client has not taken."""
+    """Likewise of their requests, and of answers that wait to be sent, which are made as they are taken."""
     sequence_parents_max: int = 100_000
     """Parents that a sequence number was ever counted for."""
     bundle_size_bytes_max: int = 1 * MIB
@@ -142,7 +142,7 @@ class Timing:
     join_ms: int = 30_000
     """How long a new member looks for a running one that tells it about the cluster."""
     http_request_ms: int = 10_000
-    """How long a client over HTTP may take for its first request, and for the body of each."""
+    """How long a client over HTTP may take for its first request, and for the body of each that is no stream."""
     dns_ttl_s: int = 0
     """How long resolvers may keep what DNS told them; 0: not at all."""
     dns_negative_ttl_s: int = 0

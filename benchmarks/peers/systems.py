@@ -22,6 +22,8 @@ from tests.cluster.harness import find_base_port
 
 START_TIMEOUT_S = 60.0
 MEMBERS = 3
+JAR = Path("/usr/share/java/zookeeper.jar")
+"""Debian's, which names all others that it needs."""
 BAD_VERSION, NODE_EXISTS = -103, -110
 
 
@@ -40,7 +42,9 @@ class Client(Protocol):
         """Reads what the server in use knows."""
         ...
 
-    async def read_version(self, key: str) -> int: ...
+    async def read_version(self, key: str) -> int:
+        """Returns the version, for a write that fails if it is not the newest."""
+        ...
 
     async def compare_and_set(self, key: str, version: int, value: bytes) -> int | None:
         """Writes if the key has the version; returns the new one, None if it had another."""
@@ -219,7 +223,7 @@ class Etcd(_Spawned):
 
 
 class ZooKeeperAdapter:
-    """ZooKeeper's, with the bare client. It has no read that is true of the cluster without a `sync` before it."""
+    """ZooKeeper's, with the bare client. A read that is true of the cluster is a `sync` and a read, sent together."""
 
     def __init__(self, client: ZooKeeperClient) -> None:
         self._client = client
@@ -238,7 +242,7 @@ class ZooKeeperAdapter:
         return await self._client.set(key, value)
 
     async def get(self, key: str) -> object:
-        return await self._client.get(key)
+        return await self._client.get_synced(key)
 
     async def get_local(self, key: str) -> object:
         return await self._client.get(key)
@@ -280,7 +284,7 @@ class ZooKeeper(_Spawned):
             settings += [f"clientPort={port}", "clientPortAddress=127.0.0.1"]
             settings += ["admin.enableServer=false", "maxClientCnxns=0", *servers]
             config.write_text("\n".join(settings))
-            java = ["java", "-Xmx1000m", "-cp", "/usr/share/java/zookeeper.jar"]
+            java = ["java", "-Xmx1000m", "-cp", str(JAR)]
             main = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
             self._spawn(f"z{number}", [*java, main, str(config)])
 

@@ -98,6 +98,8 @@ def compare_and_sets(client: Client) -> Step:
 
 
 def hot_compare_and_sets(client: Client) -> Step:
+    """All callers write one key. An attempt that comes too late does not count; its time is nobody's."""
+
     async def step(_: int) -> bool:
         version = await client.read_version(HOT)
         return await client.compare_and_set(HOT, version, VALUE) is not None

@@ -10,7 +10,7 @@ import struct
 from collections import deque
 from typing import Any, cast
 
-CREATE, GET_DATA, SET_DATA, PING, CLOSE = 1, 4, 5, 11, -11
+CREATE, GET_DATA, SET_DATA, SYNC, PING = 1, 4, 5, 9, 11
 PING_XID, WATCH_XID = -2, -1
 ANYONE = struct.pack("!ii", 1, 31) + b"\0\0\0\5world" + b"\0\0\0\6anyone"
 VERSION_OFFSET = 32
@@ -127,6 +127,13 @@ class ZooKeeperClient(asyncio.Protocol):
         (length,) = struct.unpack_from("!i", reply)
         (version,) = struct.unpack_from("!i", reply, 4 + length + VERSION_OFFSET)
         return reply[4 : 4 + length], version
+
+    async def get_synced(self, path: str) -> tuple[bytes, int]:
+        """Like `get`, once the server has caught up with the leader. Raises ZooKeeperError."""
+        synced = self._ask(SYNC, _text(path))
+        found = await self.get(path)
+        await synced
+        return found
 
     async def set(self, path: str, value: bytes, version: int = -1) -> int:
         """Writes a node, if it has the version (-1: any); returns its new one. Raises ZooKeeperError."""

@@ -274,7 +274,7 @@ class StateMachine:
 
     def _execute(self, command: Command) -> tuple[int, Result]:
         """Executes a command, or finds what it came to before; returns the revision after it, and the result."""
-        request = command.request if type(command) is Write else _request_of(command)
+        request = _request_of(command)
         if request is None:
             result = self._change(command)
             return self._keyspace.revision, result  # The change has moved the revision.
@@ -311,7 +311,7 @@ class StateMachine:
     def _write(self, command: Write) -> Result:
         op = command.op
         result: Result
-        if type(op) is Put and not op.sequence:
+        if isinstance(op, Put) and not op.sequence:
             result, batch = put_alone(self._keyspace, self._sessions, op)
         else:
             if isinstance(op, Txn) and nests_too_deep(op):

@@ -103,16 +103,13 @@ class Requests(msgspec.Struct, gc=False):
 
     def acknowledge(self, below: int) -> list[Kept]:
         """Forgets what requests below a number came to, which is above the floor; returns it."""
-        results = self.results
-        if below - self.floor <= len(results):
-            sequences = [s for s in range(self.floor, below) if s in results]
+        if below - self.floor <= len(self.results):
+            sequences = [s for s in range(self.floor, below) if s in self.results]
         else:
-            sequences = [s for s in results if s < below]
-        gone = []
-        for sequence in sequences:
-            kept = results.pop(sequence)
+            sequences = [s for s in self.results if s < below]
+        gone = [self.results.pop(sequence) for sequence in sequences]
+        for kept in gone:
             self.size_bytes -= kept.size_bytes
-            gone.append(kept)
         self.floor = below
         return gone
 

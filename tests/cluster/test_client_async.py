@@ -68,18 +68,35 @@ async def test_everything_outlives_the_node_that_it_is_attached_to(
     assert await client.instances("pay") == ()
 
 
+async def test_calls_find_the_leader_and_the_next_one(cluster: Cluster) -> None:
+    """Watches stay where they were begun."""
+    leader = await asyncio.to_thread(cluster.leader)
+    first, then = cluster.endpoints[leader % 3], cluster.endpoints[leader - 1]
+    async with aio.connect([first, *cluster.endpoints], shuffle=False) as client:
+        async with client.watch("/w") as watch:
+            await client.put("/w", "1")
+            assert client.endpoint == then and watch.endpoint == first
+        await asyncio.to_thread(cluster.kill, leader)
+        for step in range(3):
+            await client.put("/w", str(step))
+        following = cluster.endpoints[await asyncio.to_thread(cluster.leader) - 1]
+        assert client.endpoint == following != then
+
+
 async def test_a_paused_node_is_noticed(cluster: Cluster) -> None:
     """It keeps its connections and answers nothing: calls, a session and a watch must leave it by themselves."""
     leader = await asyncio.to_thread(cluster.leader)
     paused = leader % 3 + 1
-    endpoints = cluster.endpoints[paused - 1 :] + cluster.endpoints[: paused - 1]
+    rotated = cluster.endpoints[paused - 1 :] + cluster.endpoints[: paused - 1]
+    # Without the leader's, to which calls would go.
+    endpoints = [e for e in rotated if e != cluster.endpoints[leader - 1]]
     async with (
         aio.connect(endpoints, shuffle=False) as client,
         aio.connect(cluster.endpoints[leader - 1]) as other,
         client.session(4) as session,
         client.watch("/w") as watch,
     ):
-        assert await attached(session) == watch.endpoint == endpoints[0]
+        assert await attached(session) == watch.endpoint == client.endpoint == endpoints[0]
         await asyncio.to_thread(cluster.pause, paused)
         await other.put("/w", "1")
         started = time.monotonic()

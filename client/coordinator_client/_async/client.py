@@ -41,7 +41,8 @@ class Client(Coordination, Administration, io.Awaited):
     """A client of one cluster; made by `connect`.
 
     Use it as a context manager, or call `close`. It keeps to one endpoint as long as that serves and moves on to the
-    next when it does not. Calls take at most `timeout_s` seconds, those of `connect` unless they are given their own.
+    next when it does not; calls go to the leader's once it is known to be one of the endpoints. They take at most
+    `timeout_s` seconds, those of `connect` unless they are given their own.
 
     Writes are numbered under a session that the first one opens, so that they are sent again when an answer is lost and
     still apply once; `connect` can turn that off.
