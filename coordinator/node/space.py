@@ -88,6 +88,8 @@ class Space:
         self._over = False
         self._unknown = False
         self._short = False
+        # What the others believe may be what they heard before this member was started again.
+        self._tell_until_s = self._loop.time() + BELIEVED_S
         # member -> what it has free, and until when its word counts.
         self._others_short: dict[int, tuple[int, float]] = {}
         self.disk_free_bytes: int | None = None
@@ -111,7 +113,7 @@ class Space:
             await self.look()
 
     async def look(self) -> None:
-        """Looks at the disk, and tells the others if it is short of room, or no more."""
+        """Looks at the disk, and tells the others if it is short of room, or no more, or how it is after a start."""
         assert self._disk_free is not None
         try:
             free = await asyncio.to_thread(self._disk_free)
@@ -128,7 +130,7 @@ class Space:
         if self._short != before:
             tell = log.error if self._short else log.info
             tell("disk", short=self._short, free_bytes=free)
-        if self._short or before:
+        if self._short or before or self._loop.time() < self._tell_until_s:
             report = encode_message(DiskReport(self._short, free))
             for peer in self._consensus.members:
                 if peer.id != self._member_id:

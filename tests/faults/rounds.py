@@ -29,6 +29,7 @@ SESSIONS = 3
 WARM_UP_S = 0.7
 AFTER_S = 1.0
 PROGRESS_TIMEOUT_S = 30.0
+ROOM_TIMEOUT_S = 5.0
 CATCH_UP_TIMEOUT_S = 20.0
 CHECK_TIMEOUT_S = 60.0
 
@@ -239,9 +240,22 @@ async def _require_progress(fleet: Fleet, prefix: str) -> None:
     for node in fleet.nodes:
         key = f"{prefix}progress/{node.name}"
         async with aio.connect(node.client, timeout_s=PROGRESS_TIMEOUT_S) as client:
-            await client.put(key, key)
+            await _put_once_there_is_room(client, key)
             if await client.get(key) is None:
                 raise FleetError(f"{node.name} does not know of the write that it just made")
+
+
+async def _put_once_there_is_room(client: aio.Client, key: str) -> None:
+    """A member whose disk was full is believed to be short of room until it has told that it no longer is."""
+    end_s = time.monotonic() + ROOM_TIMEOUT_S
+    while True:
+        try:
+            await client.put(key, key)
+            return
+        except aio.LimitExceeded:
+            if time.monotonic() > end_s:
+                raise
+            await asyncio.sleep(0.1)
 
 
 async def _history(fleet: Fleet, one: Round, prefix: str, first: int, last: int) -> list[Change]:

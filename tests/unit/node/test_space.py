@@ -210,6 +210,33 @@ async def test_a_member_that_died_short_of_room_is_forgotten(
     await bus.nodes[0].propose(put("/a"), now + 5)
 
 
+async def test_a_member_that_died_short_of_room_says_after_its_start_that_it_is_well(
+    bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = 0
+
+    def tap(origin: int, member: int, payload: bytes) -> bool:
+        nonlocal told
+        told += origin == 3 and isinstance(decode_message(payload), DiskReport)
+        return True
+
+    bus.tap = tap
+    for node in bus.nodes[:2]:
+        node.message_received(3, encode_message(DiskReport(True, 5)))
+    await refused(bus, 2)
+    again = Space(bus.members[2], bus.nodes[2].state, 3, Limits(), lambda: 1 << 40)
+    await again.look()
+    await bus.settle()
+    assert not alarms(bus, 1) and not alarms(bus, 2) and told == 2
+    await bus.nodes[1].propose(put("/a"), soon())
+    loop = asyncio.get_running_loop()
+    later = loop.time() + BELIEVED_S + 0.1
+    monkeypatch.setattr(loop, "time", lambda: later)
+    await again.look()
+    await bus.settle()
+    assert told == 2  # nobody can believe anything else by now
+
+
 async def test_the_disk_is_looked_at_now_and_then(bus: Bus) -> None:
     """By itself, every second."""
     assert bus.nodes[0].disk_free_bytes == 1 << 40
