@@ -88,6 +88,29 @@ class Awaited:
         yield
 
 
+class Mailbox(Generic[Result]):
+    """Brings things to one reader. Whoever puts something there does not wait."""
+
+    def __init__(self) -> None:
+        self._queue: asyncio.Queue[Result] = asyncio.Queue()
+
+    def __len__(self) -> int:
+        return self._queue.qsize()
+
+    def put(self, item: Result) -> None:
+        """Adds something."""
+        self._queue.put_nowait(item)
+
+    async def next(self, timeout_s: float | None = None) -> Result:
+        """Returns what comes next; raises TimeoutError."""
+        if not self._queue.empty():
+            return self._queue.get_nowait()
+        if timeout_s is None:
+            return await self._queue.get()
+        async with asyncio.timeout(timeout_s):
+            return await self._queue.get()
+
+
 class Worker:
     """A task in the background."""
 
@@ -112,7 +135,7 @@ def _failure(error: grpc.aio.AioRpcError) -> Failure:
     return failure_from(error.code(), error.details(), trailing)
 
 
-_CANCELED = Failure(grpc.StatusCode.CANCELLED, "canceled by this client")
+CANCELED = Failure(grpc.StatusCode.CANCELLED, "canceled by this client")
 
 
 class Channel:
@@ -155,7 +178,7 @@ class Channel:
         try:
             self._pipeline = Pipeline(self._open_pipeline, _failure, self._note_leader)
         except grpc.aio.UsageError as error:
-            raise CallFailed(_CANCELED) from error
+            raise CallFailed(CANCELED) from error
         return self._pipeline
 
     async def _call_unary(
@@ -170,13 +193,13 @@ class Channel:
         except grpc.aio.AioRpcError as error:
             raise CallFailed(_failure(error)) from error
         except grpc.aio.UsageError as error:
-            raise CallFailed(_CANCELED) from error
+            raise CallFailed(CANCELED) from error
         except asyncio.CancelledError as error:
             # Either this task was canceled, or the channel was closed under the call.
             task = asyncio.current_task()
             if not self._closed or (task is not None and task.cancelling()):
                 raise
-            raise CallFailed(_CANCELED) from error
+            raise CallFailed(CANCELED) from error
         except Exception as error:
             failure = Failure(grpc.StatusCode.INTERNAL, f"a message can't be coded: {error!r}")
             raise CallFailed(failure) from error
@@ -190,7 +213,7 @@ class Channel:
         """Ends all calls and streams."""
         self._closed = True
         if self._pipeline is not None:
-            self._pipeline.end(_CANCELED)
+            self._pipeline.end(CANCELED)
         await self._channel.close()
 
 
@@ -220,7 +243,7 @@ class Stream(Generic[Request, Reply]):
         except asyncio.CancelledError:
             if not self._call.cancelled():
                 raise
-            end = _CANCELED
+            end = CANCELED
         except Exception as error:
             end = Failure(grpc.StatusCode.INTERNAL, f"a message can't be decoded: {error!r}")
             self._call.cancel()
@@ -244,7 +267,7 @@ class Stream(Generic[Request, Reply]):
         self._broken = self._broken or failure
         self._call.cancel()
 
-    async def send(self, message: Request) -> None:
+    def send(self, message: Request) -> None:
         """Sends a message, as soon as there is a connection. If the stream has ended, `next` says why."""
         if self._writer.done() or self._broken is not None:
             return
@@ -268,10 +291,10 @@ class Stream(Generic[Request, Reply]):
 
     def cancel(self) -> None:
         """Ends the stream; a waiting `next` raises CallFailed."""
-        self._ended = self._ended or _CANCELED
+        self._ended = self._ended or CANCELED
         self._call.cancel()
         self._writer.cancel()
         self._reader.cancel()
         while not self._mailbox.empty():
             self._mailbox.get_nowait()
-        self._mailbox.put_nowait(_CANCELED)
+        self._mailbox.put_nowait(CANCELED)

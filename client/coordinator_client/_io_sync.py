@@ -89,6 +89,29 @@ class Awaited:
     """Has a meaning only in the asyncio face."""
 
 
+class Mailbox(Generic[Result]):
+    """Brings things to one reader. Whoever puts something there does not wait."""
+
+    def __init__(self) -> None:
+        self._queue: queue.SimpleQueue[Result] = queue.SimpleQueue()
+
+    def __len__(self) -> int:
+        return self._queue.qsize()
+
+    def put(self, item: Result) -> None:
+        """Adds something."""
+        self._queue.put(item)
+
+    def next(self, timeout_s: float | None = None) -> Result:
+        """Returns what comes next; raises TimeoutError."""
+        if timeout_s is not None:
+            timeout_s = min(max(0.0, timeout_s), threading.TIMEOUT_MAX)
+        try:
+            return self._queue.get(timeout=timeout_s)
+        except queue.Empty:
+            raise TimeoutError from None
+
+
 class Worker:
     """A daemon thread in the background."""
 
@@ -108,7 +131,7 @@ def _failure(error: Any) -> Failure:
     return failure_from(error.code() or grpc.StatusCode.UNKNOWN, error.details(), trailing)
 
 
-_CANCELED = Failure(grpc.StatusCode.CANCELLED, "canceled by this client")
+CANCELED = Failure(grpc.StatusCode.CANCELLED, "canceled by this client")
 
 
 class Channel:
@@ -160,7 +183,7 @@ class Channel:
             self._pipeline = Pipeline(self._open_pipeline, _failure, now_s, self._note_leader)
         except ValueError as error:
             # grpcio's way to say that the channel was closed.
-            raise CallFailed(_CANCELED) from error
+            raise CallFailed(CANCELED) from error
         return self._pipeline
 
     def _call_unary(
@@ -180,7 +203,7 @@ class Channel:
             raise CallFailed(_failure(error)) from error
         except ValueError as error:
             # grpcio's way to say that the channel was closed.
-            raise CallFailed(_CANCELED) from error
+            raise CallFailed(CANCELED) from error
         return reply
 
     def open_stream(self, method: Method[Request, Reply]) -> Stream[Request, Reply]:
@@ -197,7 +220,7 @@ class Channel:
         with self._guard:
             pipeline = self._pipeline
         if pipeline is not None:
-            pipeline.end(_CANCELED)
+            pipeline.end(CANCELED)
         self._channel.close()
 
 
@@ -213,7 +236,7 @@ class Stream(Generic[Request, Reply]):
         except ValueError:
             # grpcio's way to say that the channel was closed.
             self._call = None
-            self._mailbox.end(_CANCELED)
+            self._mailbox.end(CANCELED)
             return
         self._reader = threading.Thread(target=self._read, name="coordinator-stream", daemon=True)
         self._reader.start()
@@ -299,5 +322,5 @@ class _Mailbox(Generic[Reply]):
         """Nothing more is wanted; what is there is dropped."""
         with self._changed:
             self._messages.clear()
-            self._ended = self._ended or _CANCELED
+            self._ended = self._ended or CANCELED
             self._changed.notify_all()

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from coordinator_client import calls, errors, validation
 from coordinator_client.model import Event, EventBatch, KeyValue
 from coordinator_client.pb import common_pb2, watch_pb2
-
-WATCH_ID = 1
+from coordinator_client.updates import Update
 
 
 @dataclass(frozen=True)
@@ -65,39 +64,37 @@ class WatchCursor:
         """The first revision that has not been received in full; 0: not known yet."""
         return self._next_revision
 
-    def request(self) -> watch_pb2.WatchRequest:
-        """Returns the first message of a new stream; what was received only in part is forgotten."""
+    def request(self) -> watch_pb2.WatchCreate:
+        """Returns what to ask another stream for; what was received only in part is forgotten."""
         self.created = False
         self._snapshot.clear()
         self._partial.clear()
         spec = self.spec
-        return watch_pb2.WatchRequest(
-            create=watch_pb2.WatchCreate(
-                watch_id=WATCH_ID,
-                selector=spec.selector,
-                start_revision=0 if self._snapshot_wanted else self._next_revision,
-                with_snapshot=self._snapshot_wanted,
-                prev_kv=spec.prev,
-                no_put=not spec.puts,
-                no_delete=not spec.deletes,
-                progress_notify=True,
-                min_revision=max(spec.min_revision, self._floor()),
-                local=spec.local,
-                cluster_id=self._cluster_id,
-            )
+        return watch_pb2.WatchCreate(
+            selector=spec.selector,
+            start_revision=0 if self._snapshot_wanted else self._next_revision,
+            with_snapshot=self._snapshot_wanted,
+            prev_kv=spec.prev,
+            no_put=not spec.puts,
+            no_delete=not spec.deletes,
+            progress_notify=True,
+            min_revision=max(spec.min_revision, self._floor()),
+            local=spec.local,
+            cluster_id=self._cluster_id,
         )
 
     def _floor(self) -> int:
         # A start in the future, as the user may give it, is nothing to wait for.
         return self._next_revision - 1 if self._cluster_id and self._next_revision else 0
 
-    def receive(self, message: watch_pb2.WatchResponse) -> None:
-        """Takes one message; what it completes is then returned by `take`.
+    def receive(self, update: Update) -> None:
+        """Takes what the watch is told; what it completes is then returned by `take`.
 
-        Raises what a cancel means: Compacted, InvalidArgument, LimitExceeded, or NodeUnsuited.
+        Raises what a cancel means: Compacted, InvalidArgument, LimitExceeded, ClusterMismatch, or NodeUnsuited.
         """
-        self._cluster_id = message.header.cluster_id or self._cluster_id
-        match message.WhichOneof("response"):
+        self._cluster_id = update.cluster_id or self._cluster_id
+        message = update.response
+        match update.kind:
             case "created":
                 self.created = True
                 if not self._snapshot_wanted and not self._next_revision:
@@ -105,8 +102,8 @@ class WatchCursor:
             case "snapshot":
                 self._add_snapshot(message.snapshot)
             case "events":
-                for batch in message.events.batches:
-                    self._add_batch(batch)
+                for batch, partial in update.batches():
+                    self._add_batch(batch, partial)
             case "progressed":
                 self._add_progress(message.progressed.revision)
             case "canceled":
@@ -125,15 +122,17 @@ class WatchCursor:
             self._next_revision = part.revision + 1
             self._ready.append(EventBatch(part.revision, snapshot=True, kvs=kvs))
 
-    def _add_batch(self, batch: common_pb2.EventBatch) -> None:
+    def _add_batch(self, batch: EventBatch, partial: bool) -> None:
         if batch.revision < self._next_revision:
             return
-        self._partial.extend(calls.event(event) for event in batch.events)
-        if not batch.partial:
-            events = tuple(self._partial)
+        if partial or self._partial:
+            self._partial.extend(batch.events)
+            if partial:
+                return
+            batch = EventBatch(batch.revision, tuple(self._partial))
             self._partial.clear()
-            self._next_revision = batch.revision + 1
-            self._ready.append(EventBatch(batch.revision, events))
+        self._next_revision = batch.revision + 1
+        self._ready.append(batch)
 
     def _add_progress(self, revision: int) -> None:
         if self._snapshot_wanted or revision < self._next_revision:
@@ -154,5 +153,7 @@ class WatchCursor:
                 raise errors.InvalidArgument(message)
             case watch_pb2.WatchCanceled.REASON_LIMIT:
                 raise errors.LimitExceeded(message)
+            case watch_pb2.WatchCanceled.REASON_CLUSTER:
+                raise errors.ClusterMismatch(message)
             case _:
                 raise NodeUnsuited(message)

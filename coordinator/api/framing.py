@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 
 _LENGTH = 2
@@ -30,6 +31,11 @@ def field(number: int, content: bytes) -> bytes:
     length = len(content)
     head = _SHORT[length] if length < 0x80 else varint(length)
     return _tag(number << 3 | _LENGTH) + head + content
+
+
+def packed_field(number: int, values: Iterable[int]) -> bytes:
+    """Returns a repeated field of unsigned numbers."""
+    return field(number, b"".join(map(varint, values)))
 
 
 _SHORT = tuple(bytes((length,)) for length in range(0x80))

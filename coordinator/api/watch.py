@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
 
 from coordinator.api import render
 from coordinator.api.convert import INT64_MAX, Converter
+from coordinator.api.watch_groups import Group, grouped
 from coordinator.errors import RequestError, Status
 from coordinator.node.interface import Node
 from coordinator.node.watches import (
     Compacted,
     Delivery,
     Filter,
-    MatchedBatch,
     Snapshot,
     Watcher,
 )
-from coordinator.rpc import Bidi, Service, Stream
-from coordinator_client.pb import common_pb2, watch_pb2
+from coordinator.pieces import Pieced
+from coordinator.rpc import Bidi, Message, Service, Stream
+from coordinator_client.pb import watch_pb2
 
-WatchStream = Stream[watch_pb2.WatchRequest, watch_pb2.WatchResponse]
+WatchStream = Stream[watch_pb2.WatchRequest, Message]
 
 _CANCELS = {
     Status.INVALID_ARGUMENT: watch_pb2.WatchCanceled.REASON_INVALID,
@@ -66,6 +66,8 @@ class _WatchSession:
         self._creates: dict[int, watch_pb2.WatchCreate] = {}
         self._starting: dict[int, asyncio.Task[None]] = {}
         self._last_id = 0
+        self._grouped = False
+        """Whether the client takes what several watches are told in one message."""
         self._half_closed = False
         self._emptied = asyncio.Event()
         # Held from taking something from the watches until all of it is sent: whoever holds it knows that
@@ -95,7 +97,7 @@ class _WatchSession:
             elif kind == "cancel":
                 await self._cancel(request.cancel.watch_id)
             elif kind == "progress":
-                await self._progress(asked=True)
+                await self._progress(asked=True, only=request.progress.watch_id)
             else:
                 raise RequestError(
                     Status.INVALID_ARGUMENT, "INVALID_ARGUMENT", "a message without a request"
@@ -113,7 +115,9 @@ class _WatchSession:
         return known
 
     async def _create(self, group: asyncio.TaskGroup, create: watch_pb2.WatchCreate) -> None:
-        self._check_cluster(create.cluster_id)
+        self._grouped = self._grouped or create.grouped
+        if not self._grouped:
+            self._check_cluster(create.cluster_id)
         watch_id = create.watch_id
         if watch_id == 0:
             while self._last_id == 0 or self._last_id in self._creates:
@@ -156,7 +160,7 @@ class _WatchSession:
         try:
             await self._begin(watch_id, create)
         except RequestError as error:
-            if error.reason == "CLUSTER_MISMATCH":
+            if error.reason == "CLUSTER_MISMATCH" and not self._grouped:
                 raise
             await self._refuse(watch_id, create, error)
 
@@ -164,6 +168,8 @@ class _WatchSession:
         self, watch_id: int, create: watch_pb2.WatchCreate, error: RequestError
     ) -> None:
         reason = _CANCELS.get(error.status, watch_pb2.WatchCanceled.REASON_UNAVAILABLE)
+        if error.reason == "CLUSTER_MISMATCH":
+            reason = watch_pb2.WatchCanceled.REASON_CLUSTER
         canceled = watch_pb2.WatchCanceled(reason=reason, message=error.message)
         async with self._writing:
             if self._creates.get(watch_id, create) is create:
@@ -227,12 +233,13 @@ class _WatchSession:
     # --- what the client is told --------------------------------------------------------------------
 
     async def write(self) -> None:
-        """Sends what watches have to tell, one watch after the other."""
+        """Sends what watches have to tell, together or one watch after the other."""
         while True:
             await self._watches.wait()
             async with self._writing:
-                taken = self._watches.take()
-                if taken is not None:
+                if self._grouped:
+                    await self._tell_all()
+                elif (taken := self._watches.take()) is not None:
                     await self._tell(*taken)
             # Nothing above need have waited: replay of a long history takes turns with everyone else.
             await asyncio.sleep(0)
@@ -249,13 +256,43 @@ class _WatchSession:
             # First: who is told may use the number again at once.
             self._forget(watcher.watch_id)
             await self._send(watcher.watch_id, canceled=canceled)
-        else:
-            for batches in self._messages(watcher, delivery):
-                await self._send(
-                    watcher.watch_id,
-                    batches[-1].revision,
-                    events=watch_pb2.WatchEvents(batches=batches),
-                )
+        elif delivery:
+            group = self._new_group()
+            group.add(watcher.watch_id, self._creates[watcher.watch_id].prev_kv, delivery)
+            for encoded in group.messages_for(watcher.watch_id):
+                await self._send_encoded(group.revision, encoded)
+
+    async def _tell_all(self) -> None:
+        """Tells what all watches that are ready now have to tell, as much as fits one message."""
+        group = self._new_group()
+        for _ in range(self._watches.ready_count):
+            taken = self._watches.take()
+            if taken is None:
+                break
+            watcher, delivery = taken
+            if not isinstance(delivery, list):
+                await self._send_group(group)
+                group = self._new_group()
+                await self._tell(watcher, delivery)
+                continue
+            if watcher.watch_id in group:
+                await self._send_group(group)
+                group = self._new_group()
+            group.add(watcher.watch_id, self._creates[watcher.watch_id].prev_kv, delivery)
+            if group.full:
+                break
+        await self._send_group(group)
+
+    def _new_group(self) -> Group:
+        return Group(self._node.limits.watch_message_size_bytes_max)
+
+    async def _send_group(self, group: Group) -> None:
+        for encoded in group.messages():
+            await self._send_encoded(group.revision, encoded)
+
+    async def _send_encoded(self, revision: int, content: bytes) -> None:
+        header = render.encoded_header(self._node, revision)
+        await self._stream.send(Pieced(_EMPTY, (header, content)))
 
     async def _send_snapshot(self, watcher: Watcher, snapshot: Snapshot) -> None:
         await self._send(
@@ -268,57 +305,38 @@ class _WatchSession:
             ),
         )
 
-    def _messages(
-        self, watcher: Watcher, delivery: list[MatchedBatch]
-    ) -> Iterator[list[common_pb2.EventBatch]]:
-        """Yields the batches in groups of about the size of a message."""
-        prev_kv = self._creates[watcher.watch_id].prev_kv
-        size_max = self._node.limits.watch_message_size_bytes_max
-        group: list[common_pb2.EventBatch] = []
-        size = 0
-        for matched in delivery:
-            for batch, batch_size in self._rendered(matched, prev_kv, size_max):
-                if group and size + batch_size > size_max:
-                    yield group
-                    group, size = [], 0
-                group.append(batch)
-                size += batch_size
-        if group:
-            yield group
-
-    @staticmethod
-    def _rendered(
-        matched: MatchedBatch, prev_kv: bool, size_max: int
-    ) -> list[tuple[common_pb2.EventBatch, int]]:
-        rendered = matched.rendered.get(prev_kv)
-        if rendered is None:
-            batches = render.event_batches(matched.events, matched.revision, prev_kv, size_max)
-            rendered = matched.rendered[prev_kv] = [(b, b.ByteSize()) for b in batches]
-        return rendered  # type: ignore[return-value]  # only this method puts something there
-
     async def tick(self) -> None:
         """Tells idle watches that asked for it how far they are."""
         while True:
             await asyncio.sleep(self._node.timing.watch_progress_ms / 1000)
             await self._progress(asked=False)
 
-    async def _progress(self, *, asked: bool) -> None:
-        for watch_id, watcher in list(self._watches.watchers.items()):
-            create = self._creates.get(watch_id)
-            if create is None or not (asked or create.progress_notify):
-                continue
-            async with self._writing:
-                if self._watches.watchers.get(watch_id) is not watcher:
-                    continue
-                if not watcher.idle or watcher.next_revision > self._node.state.revision + 1:
-                    continue
-                await self._stream.send(
-                    watch_pb2.WatchResponse(
-                        header=render.header(self._node),
-                        watch_id=watch_id,
-                        progressed=watch_pb2.WatchProgressed(revision=self._node.state.revision),
-                    )
-                )
+    async def _progress(self, *, asked: bool, only: int = 0) -> None:
+        async with self._writing:
+            revision = self._node.state.revision
+            idle = [
+                watch_id
+                for watch_id, watcher in self._watches.watchers.items()
+                if self._wants_progress(watch_id, asked, only)
+                and watcher.idle
+                and watcher.next_revision <= revision + 1
+            ]
+            progressed = watch_pb2.WatchProgressed(revision=revision)
+            if not self._grouped:
+                for watch_id in idle:
+                    await self._send(watch_id, revision, progressed=progressed)
+            elif idle:
+                content = grouped(idle, "progressed", progressed.SerializeToString())
+                await self._send_encoded(revision, content)
+
+    def _wants_progress(self, watch_id: int, asked: bool, only: int) -> bool:
+        create = self._creates.get(watch_id)
+        if create is None or only not in (0, watch_id):
+            return False
+        return asked or create.progress_notify
+
+
+_EMPTY = watch_pb2.WatchResponse()
 
 
 def _too_many() -> RequestError:

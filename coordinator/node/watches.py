@@ -243,6 +243,11 @@ class WatchStream:
         """The watches by their id."""
         return self._watchers
 
+    @property
+    def ready_count(self) -> int:
+        """How many watches have something to deliver, or had and are over."""
+        return len(self._ready)
+
     def create(
         self, watch_id: int, filter_: Filter, start_revision: int, *, snapshot: bool = False
     ) -> Watcher:

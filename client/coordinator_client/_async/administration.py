@@ -144,7 +144,7 @@ class Administration:
             endpoint = self._connection.endpoint
             stream = self._connection.open_stream(snapshots.SNAPSHOT_SAVE)
             try:
-                await stream.send(cluster_pb2.SnapshotSaveRequest())
+                stream.send(cluster_pb2.SnapshotSaveRequest())
                 first = await stream.next(timeout_s)
                 return await self._receive(stream, first, target, progress, timeout_s)
             except CallFailed as failed:

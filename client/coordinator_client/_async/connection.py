@@ -9,6 +9,7 @@ from google.protobuf.message import Message
 
 from coordinator_client import _io_async as io
 from coordinator_client import calls, errors, validation
+from coordinator_client._async.lanes import Lane, Lanes
 from coordinator_client.calls import Method, Reply, Request
 from coordinator_client.failures import (
     DEFECT_ATTEMPTS_MAX,
@@ -39,6 +40,8 @@ class Connection:
         self._avoided: dict[str, float] = {}
         """Until when endpoints that did not serve are not gone back to for being the leader's."""
         self._channels: dict[str, io.Channel] = {}
+        self._lanes: dict[str, Lanes] = {}
+        """The streams of watches that have room, by their endpoint."""
         self._guard = io.Guard()
         self._closed = io.Flag()
 
@@ -185,6 +188,18 @@ class Connection:
     def open_stream(self, method: Method[Request, Reply]) -> io.Stream[Request, Reply]:
         """Opens a stream on the endpoint in use."""
         return self._channel(self.stream_endpoint).open_stream(method)
+
+    def open_watch(self) -> Lane:
+        """Returns a lane for a watch on the endpoint in use, beside those that are there already."""
+        endpoint = self.stream_endpoint
+        channel = self._channel(endpoint)
+        with self._guard:
+            lanes = self._lanes.get(endpoint)
+            lane = None if lanes is None else lanes.open()
+            while lane is None:
+                lanes = self._lanes[endpoint] = Lanes(channel.open_stream(calls.WATCH))
+                lane = lanes.open()
+            return lane
 
     async def close(self) -> None:
         """Ends all connections. What waits for an answer gets Closed, or OutcomeUnknown."""

@@ -125,7 +125,7 @@ class Reports:
                 raise errors.Unavailable(f"no node confirmed the report on {self._key}")
             stream = connection.open_stream(calls.SESSION_KEEP_ALIVE)
             try:
-                await stream.send(session_pb2.SessionKeepAliveRequest(ids=[self._session]))
+                stream.send(session_pb2.SessionKeepAliveRequest(ids=[self._session]))
                 reply = await stream.next(min(left_s, ANSWER_TIMEOUT_S))
             except (CallFailed, TimeoutError):
                 connection.leave(stream.endpoint)

@@ -234,7 +234,7 @@ class Session:
             if stream is None:
                 stream = self._stream = self._connection.open_stream(calls.SESSION_KEEP_ALIVE)
             self._life.sent(sent_s)
-            await stream.send(session_pb2.SessionKeepAliveRequest(ids=[self._id]))
+            stream.send(session_pb2.SessionKeepAliveRequest(ids=[self._id]))
             # One more look: `close` may have come between the first one and the new stream.
             if self._over():
                 return False

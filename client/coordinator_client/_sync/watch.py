@@ -7,13 +7,13 @@ from types import TracebackType
 from typing import Self
 
 from coordinator_client import _io_sync as io
-from coordinator_client import calls, errors, validation
+from coordinator_client import errors, validation
 from coordinator_client._sync.connection import Connection
+from coordinator_client._sync.lanes import Lagged, Lane
 from coordinator_client.compares import describe
 from coordinator_client.cursor import NodeUnsuited, WatchCursor, WatchSpec
 from coordinator_client.failures import Backoff, CallFailed, Decision, decide, error_of
 from coordinator_client.model import EventBatch
-from coordinator_client.pb import watch_pb2
 
 CREATE_TIMEOUT_S_MIN = 1.0
 
@@ -28,7 +28,7 @@ class Watch:
     def __init__(self, connection: Connection, spec: WatchSpec) -> None:
         self._connection = connection
         self._cursor = WatchCursor(spec)
-        self._stream: io.Stream[watch_pb2.WatchRequest, watch_pb2.WatchResponse] | None = None
+        self._lane: Lane | None = None
         self._closed = io.Flag()
         self._backoff = Backoff(len(connection.endpoints))
         self._created_by_s = 0.0
@@ -45,8 +45,8 @@ class Watch:
     @property
     def endpoint(self) -> str | None:
         """The endpoint that serves the watch now; None while it looks for one."""
-        stream = self._stream
-        return None if stream is None else stream.endpoint
+        lane = self._lane
+        return None if lane is None else lane.endpoint
 
     @property
     def next_revision(self) -> int:
@@ -56,7 +56,7 @@ class Watch:
     @property
     def served(self) -> bool:
         """Whether a node serves the watch now; False while it looks for one, and after the end."""
-        return self._stream is not None and self._cursor.created
+        return self._lane is not None and self._cursor.created
 
     def request_progress(self) -> None:
         """Asks the node how far it is; `next_revision` tells once somebody who waits in `next` received the answer.
@@ -64,9 +64,9 @@ class Watch:
         A watch with `progress` gets a batch with it. Does nothing while no node serves the watch. Not to be called
         twice at the same time.
         """
-        stream = self._stream
-        if stream is not None and self._cursor.created:
-            stream.send(watch_pb2.WatchRequest(progress=watch_pb2.WatchProgress()))
+        lane = self._lane
+        if lane is not None and self._cursor.created:
+            lane.request_progress()
 
     def open(self) -> Self:
         """Waits until a node has confirmed the watch; returns it.
@@ -120,10 +120,10 @@ class Watch:
         """Takes one message, or opens one stream; returns False when the deadline has passed."""
         if self._closed.is_set() or self._connection.closed:
             raise errors.Closed("the watch is closed")
-        stream = self._stream
-        if stream is None:
-            stream = self._stream = self._connection.open_stream(calls.WATCH)
-            stream.send(self._cursor.request())
+        lane = self._lane
+        if lane is None:
+            lane = self._lane = self._connection.open_watch()
+            lane.begin(self._cursor.request())
             patience_s = max(CREATE_TIMEOUT_S_MIN, self._connection.timeout_s * 0.4)
             self._created_by_s = io.now_s() + patience_s
         limit_s = deadline_s
@@ -131,23 +131,28 @@ class Watch:
             limit_s = self._created_by_s
         try:
             self._cursor.receive(
-                stream.next(None if limit_s is None else max(0.0, limit_s - io.now_s()))
+                lane.next(None if limit_s is None else max(0.0, limit_s - io.now_s()))
             )
             if self._cursor.created:
                 self._backoff = Backoff(len(self._connection.endpoints))
         except TimeoutError:
             if not self._cursor.created and io.now_s() >= self._created_by_s:
-                self._drop_stream(stream)
+                self._drop_lane(lane)
+            return deadline_s is None or io.now_s() < deadline_s
+        except Lagged:
+            # Nothing is wrong with the node, nor is anything lost: it holds what this program was too slow to take.
+            self._lane = None
+            self._cursor.created = False
             return deadline_s is None or io.now_s() < deadline_s
         except NodeUnsuited:
-            return self._move_on(stream, deadline_s)
+            return self._move_on(lane, deadline_s)
         except CallFailed as failed:
             if self._closed.is_set() or self._connection.closed:
                 raise errors.Closed("the watch is closed") from failed
             if decide(failed.failure, safe=True) is Decision.RAISE:
                 self._end()
                 raise error_of(failed.failure, safe=True) from failed
-            return self._move_on(stream, deadline_s)
+            return self._move_on(lane, deadline_s)
         except errors.CoordinatorError:
             self._end()
             raise
@@ -155,23 +160,21 @@ class Watch:
 
     def _move_on(
         self,
-        stream: io.Stream[watch_pb2.WatchRequest, watch_pb2.WatchResponse],
+        lane: Lane,
         deadline_s: float | None,
     ) -> bool:
-        self._drop_stream(stream)
+        self._drop_lane(lane)
         pause_s = self._backoff.next_s()
         if deadline_s is not None:
             pause_s = min(pause_s, max(0.0, deadline_s - io.now_s()))
         self._closed.wait(pause_s)
         return deadline_s is None or io.now_s() < deadline_s
 
-    def _drop_stream(
-        self, stream: io.Stream[watch_pb2.WatchRequest, watch_pb2.WatchResponse]
-    ) -> None:
-        stream.cancel()
-        self._stream = None
+    def _drop_lane(self, lane: Lane) -> None:
+        lane.cancel()
+        self._lane = None
         self._cursor.created = False
-        self._connection.leave(stream.endpoint)
+        self._connection.leave(lane.endpoint)
 
     def close(self) -> None:
         """Ends the watch; whoever waits in `next` gets Closed, and iteration ends."""
@@ -183,6 +186,6 @@ class Watch:
 
     def _end(self) -> None:
         self._closed.set()
-        stream, self._stream = self._stream, None
-        if stream is not None:
-            stream.cancel()
+        lane, self._lane = self._lane, None
+        if lane is not None:
+            lane.cancel()

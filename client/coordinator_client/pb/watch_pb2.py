@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from coordinator_client.pb import common_pb2 as coordinator__client_dot_pb_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!coordinator_client/pb/watch.proto\x12\x0e\x63oordinator.v1\x1a\"coordinator_client/pb/common.proto\"\xaa\x01\n\x0cWatchRequest\x12-\n\x06\x63reate\x18\x01 \x01(\x0b\x32\x1b.coordinator.v1.WatchCreateH\x00\x12-\n\x06\x63\x61ncel\x18\x02 \x01(\x0b\x32\x1b.coordinator.v1.WatchCancelH\x00\x12\x31\n\x08progress\x18\x03 \x01(\x0b\x32\x1d.coordinator.v1.WatchProgressH\x00\x42\t\n\x07request\"\x80\x02\n\x0bWatchCreate\x12\x10\n\x08watch_id\x18\x01 \x01(\x03\x12*\n\x08selector\x18\x02 \x01(\x0b\x32\x18.coordinator.v1.Selector\x12\x16\n\x0estart_revision\x18\x03 \x01(\x03\x12\x15\n\rwith_snapshot\x18\x04 \x01(\x08\x12\x0f\n\x07prev_kv\x18\x05 \x01(\x08\x12\x0e\n\x06no_put\x18\x06 \x01(\x08\x12\x11\n\tno_delete\x18\x07 \x01(\x08\x12\x17\n\x0fprogress_notify\x18\x08 \x01(\x08\x12\x14\n\x0cmin_revision\x18\t \x01(\x03\x12\r\n\x05local\x18\n \x01(\x08\x12\x12\n\ncluster_id\x18\x0b \x01(\x04\"\x1f\n\x0bWatchCancel\x12\x10\n\x08watch_id\x18\x01 \x01(\x03\"\x0f\n\rWatchProgress\"\xda\x02\n\rWatchResponse\x12.\n\x06header\x18\x01 \x01(\x0b\x32\x1e.coordinator.v1.ResponseHeader\x12\x10\n\x08watch_id\x18\x02 \x01(\x03\x12/\n\x07\x63reated\x18\x03 \x01(\x0b\x32\x1c.coordinator.v1.WatchCreatedH\x00\x12\x31\n\x08snapshot\x18\x04 \x01(\x0b\x32\x1d.coordinator.v1.WatchSnapshotH\x00\x12-\n\x06\x65vents\x18\x05 \x01(\x0b\x32\x1b.coordinator.v1.WatchEventsH\x00\x12\x35\n\nprogressed\x18\x06 \x01(\x0b\x32\x1f.coordinator.v1.WatchProgressedH\x00\x12\x31\n\x08\x63\x61nceled\x18\x07 \x01(\x0b\x32\x1d.coordinator.v1.WatchCanceledH\x00\x42\n\n\x08response\"&\n\x0cWatchCreated\x12\x16\n\x0estart_revision\x18\x01 \x01(\x03\"V\n\rWatchSnapshot\x12%\n\x03kvs\x18\x01 \x03(\x0b\x32\x18.coordinator.v1.KeyValue\x12\x10\n\x08revision\x18\x02 \x01(\x03\x12\x0c\n\x04last\x18\x03 \x01(\x08\":\n\x0bWatchEvents\x12+\n\x07\x62\x61tches\x18\x01 \x03(\x0b\x32\x1a.coordinator.v1.EventBatch\"#\n\x0fWatchProgressed\x12\x10\n\x08revision\x18\x01 \x01(\x03\"\xe3\x01\n\rWatchCanceled\x12\x34\n\x06reason\x18\x01 \x01(\x0e\x32$.coordinator.v1.WatchCanceled.Reason\x12\x1a\n\x12\x63ompacted_revision\x18\x02 \x01(\x03\x12\x0f\n\x07message\x18\x03 \x01(\t\"o\n\x06Reason\x12\x11\n\rREASON_CLIENT\x10\x00\x12\x14\n\x10REASON_COMPACTED\x10\x01\x12\x12\n\x0eREASON_INVALID\x10\x02\x12\x10\n\x0cREASON_LIMIT\x10\x03\x12\x16\n\x12REASON_UNAVAILABLE\x10\x04\x32Q\n\x05Watch\x12H\n\x05Watch\x12\x1c.coordinator.v1.WatchRequest\x1a\x1d.coordinator.v1.WatchResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!coordinator_client/pb/watch.proto\x12\x0e\x63oordinator.v1\x1a\"coordinator_client/pb/common.proto\"\xaa\x01\n\x0cWatchRequest\x12-\n\x06\x63reate\x18\x01 \x01(\x0b\x32\x1b.coordinator.v1.WatchCreateH\x00\x12-\n\x06\x63\x61ncel\x18\x02 \x01(\x0b\x32\x1b.coordinator.v1.WatchCancelH\x00\x12\x31\n\x08progress\x18\x03 \x01(\x0b\x32\x1d.coordinator.v1.WatchProgressH\x00\x42\t\n\x07request\"\x91\x02\n\x0bWatchCreate\x12\x10\n\x08watch_id\x18\x01 \x01(\x03\x12*\n\x08selector\x18\x02 \x01(\x0b\x32\x18.coordinator.v1.Selector\x12\x16\n\x0estart_revision\x18\x03 \x01(\x03\x12\x15\n\rwith_snapshot\x18\x04 \x01(\x08\x12\x0f\n\x07prev_kv\x18\x05 \x01(\x08\x12\x0e\n\x06no_put\x18\x06 \x01(\x08\x12\x11\n\tno_delete\x18\x07 \x01(\x08\x12\x17\n\x0fprogress_notify\x18\x08 \x01(\x08\x12\x14\n\x0cmin_revision\x18\t \x01(\x03\x12\r\n\x05local\x18\n \x01(\x08\x12\x12\n\ncluster_id\x18\x0b \x01(\x04\x12\x0f\n\x07grouped\x18\x0c \x01(\x08\"\x1f\n\x0bWatchCancel\x12\x10\n\x08watch_id\x18\x01 \x01(\x03\"!\n\rWatchProgress\x12\x10\n\x08watch_id\x18\x01 \x01(\x03\"\x9d\x03\n\rWatchResponse\x12.\n\x06header\x18\x01 \x01(\x0b\x32\x1e.coordinator.v1.ResponseHeader\x12\x10\n\x08watch_id\x18\x02 \x01(\x03\x12/\n\x07\x63reated\x18\x03 \x01(\x0b\x32\x1c.coordinator.v1.WatchCreatedH\x00\x12\x31\n\x08snapshot\x18\x04 \x01(\x0b\x32\x1d.coordinator.v1.WatchSnapshotH\x00\x12-\n\x06\x65vents\x18\x05 \x01(\x0b\x32\x1b.coordinator.v1.WatchEventsH\x00\x12\x35\n\nprogressed\x18\x06 \x01(\x0b\x32\x1f.coordinator.v1.WatchProgressedH\x00\x12\x31\n\x08\x63\x61nceled\x18\x07 \x01(\x0b\x32\x1d.coordinator.v1.WatchCanceledH\x00\x12\x11\n\twatch_ids\x18\x08 \x03(\x03\x12.\n\x07grouped\x18\t \x03(\x0b\x32\x1d.coordinator.v1.WatchResponseB\n\n\x08response\"&\n\x0cWatchCreated\x12\x16\n\x0estart_revision\x18\x01 \x01(\x03\"V\n\rWatchSnapshot\x12%\n\x03kvs\x18\x01 \x03(\x0b\x32\x18.coordinator.v1.KeyValue\x12\x10\n\x08revision\x18\x02 \x01(\x03\x12\x0c\n\x04last\x18\x03 \x01(\x08\":\n\x0bWatchEvents\x12+\n\x07\x62\x61tches\x18\x01 \x03(\x0b\x32\x1a.coordinator.v1.EventBatch\"#\n\x0fWatchProgressed\x12\x10\n\x08revision\x18\x01 \x01(\x03\"\xf8\x01\n\rWatchCanceled\x12\x34\n\x06reason\x18\x01 \x01(\x0e\x32$.coordinator.v1.WatchCanceled.Reason\x12\x1a\n\x12\x63ompacted_revision\x18\x02 \x01(\x03\x12\x0f\n\x07message\x18\x03 \x01(\t\"\x83\x01\n\x06Reason\x12\x11\n\rREASON_CLIENT\x10\x00\x12\x14\n\x10REASON_COMPACTED\x10\x01\x12\x12\n\x0eREASON_INVALID\x10\x02\x12\x10\n\x0cREASON_LIMIT\x10\x03\x12\x16\n\x12REASON_UNAVAILABLE\x10\x04\x12\x12\n\x0eREASON_CLUSTER\x10\x05\x32Q\n\x05Watch\x12H\n\x05Watch\x12\x1c.coordinator.v1.WatchRequest\x1a\x1d.coordinator.v1.WatchResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,25 +35,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WATCHREQUEST']._serialized_start=90
   _globals['_WATCHREQUEST']._serialized_end=260
   _globals['_WATCHCREATE']._serialized_start=263
-  _globals['_WATCHCREATE']._serialized_end=519
-  _globals['_WATCHCANCEL']._serialized_start=521
-  _globals['_WATCHCANCEL']._serialized_end=552
-  _globals['_WATCHPROGRESS']._serialized_start=554
-  _globals['_WATCHPROGRESS']._serialized_end=569
-  _globals['_WATCHRESPONSE']._serialized_start=572
-  _globals['_WATCHRESPONSE']._serialized_end=918
-  _globals['_WATCHCREATED']._serialized_start=920
-  _globals['_WATCHCREATED']._serialized_end=958
-  _globals['_WATCHSNAPSHOT']._serialized_start=960
-  _globals['_WATCHSNAPSHOT']._serialized_end=1046
-  _globals['_WATCHEVENTS']._serialized_start=1048
-  _globals['_WATCHEVENTS']._serialized_end=1106
-  _globals['_WATCHPROGRESSED']._serialized_start=1108
-  _globals['_WATCHPROGRESSED']._serialized_end=1143
-  _globals['_WATCHCANCELED']._serialized_start=1146
-  _globals['_WATCHCANCELED']._serialized_end=1373
-  _globals['_WATCHCANCELED_REASON']._serialized_start=1262
-  _globals['_WATCHCANCELED_REASON']._serialized_end=1373
-  _globals['_WATCH']._serialized_start=1375
-  _globals['_WATCH']._serialized_end=1456
+  _globals['_WATCHCREATE']._serialized_end=536
+  _globals['_WATCHCANCEL']._serialized_start=538
+  _globals['_WATCHCANCEL']._serialized_end=569
+  _globals['_WATCHPROGRESS']._serialized_start=571
+  _globals['_WATCHPROGRESS']._serialized_end=604
+  _globals['_WATCHRESPONSE']._serialized_start=607
+  _globals['_WATCHRESPONSE']._serialized_end=1020
+  _globals['_WATCHCREATED']._serialized_start=1022
+  _globals['_WATCHCREATED']._serialized_end=1060
+  _globals['_WATCHSNAPSHOT']._serialized_start=1062
+  _globals['_WATCHSNAPSHOT']._serialized_end=1148
+  _globals['_WATCHEVENTS']._serialized_start=1150
+  _globals['_WATCHEVENTS']._serialized_end=1208
+  _globals['_WATCHPROGRESSED']._serialized_start=1210
+  _globals['_WATCHPROGRESSED']._serialized_end=1245
+  _globals['_WATCHCANCELED']._serialized_start=1248
+  _globals['_WATCHCANCELED']._serialized_end=1496
+  _globals['_WATCHCANCELED_REASON']._serialized_start=1365
+  _globals['_WATCHCANCELED_REASON']._serialized_end=1496
+  _globals['_WATCH']._serialized_start=1498
+  _globals['_WATCH']._serialized_end=1579
 # @@protoc_insertion_point(module_scope)

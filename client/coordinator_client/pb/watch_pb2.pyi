@@ -19,7 +19,7 @@ class WatchRequest(_message.Message):
     def __init__(self, create: _Optional[_Union[WatchCreate, _Mapping]] = ..., cancel: _Optional[_Union[WatchCancel, _Mapping]] = ..., progress: _Optional[_Union[WatchProgress, _Mapping]] = ...) -> None: ...
 
 class WatchCreate(_message.Message):
-    __slots__ = ("watch_id", "selector", "start_revision", "with_snapshot", "prev_kv", "no_put", "no_delete", "progress_notify", "min_revision", "local", "cluster_id")
+    __slots__ = ("watch_id", "selector", "start_revision", "with_snapshot", "prev_kv", "no_put", "no_delete", "progress_notify", "min_revision", "local", "cluster_id", "grouped")
     WATCH_ID_FIELD_NUMBER: _ClassVar[int]
     SELECTOR_FIELD_NUMBER: _ClassVar[int]
     START_REVISION_FIELD_NUMBER: _ClassVar[int]
@@ -31,6 +31,7 @@ class WatchCreate(_message.Message):
     MIN_REVISION_FIELD_NUMBER: _ClassVar[int]
     LOCAL_FIELD_NUMBER: _ClassVar[int]
     CLUSTER_ID_FIELD_NUMBER: _ClassVar[int]
+    GROUPED_FIELD_NUMBER: _ClassVar[int]
     watch_id: int
     selector: _common_pb2.Selector
     start_revision: int
@@ -42,7 +43,8 @@ class WatchCreate(_message.Message):
     min_revision: int
     local: bool
     cluster_id: int
-    def __init__(self, watch_id: _Optional[int] = ..., selector: _Optional[_Union[_common_pb2.Selector, _Mapping]] = ..., start_revision: _Optional[int] = ..., with_snapshot: bool = ..., prev_kv: bool = ..., no_put: bool = ..., no_delete: bool = ..., progress_notify: bool = ..., min_revision: _Optional[int] = ..., local: bool = ..., cluster_id: _Optional[int] = ...) -> None: ...
+    grouped: bool
+    def __init__(self, watch_id: _Optional[int] = ..., selector: _Optional[_Union[_common_pb2.Selector, _Mapping]] = ..., start_revision: _Optional[int] = ..., with_snapshot: bool = ..., prev_kv: bool = ..., no_put: bool = ..., no_delete: bool = ..., progress_notify: bool = ..., min_revision: _Optional[int] = ..., local: bool = ..., cluster_id: _Optional[int] = ..., grouped: bool = ...) -> None: ...
 
 class WatchCancel(_message.Message):
     __slots__ = ("watch_id",)
@@ -51,11 +53,13 @@ class WatchCancel(_message.Message):
     def __init__(self, watch_id: _Optional[int] = ...) -> None: ...
 
 class WatchProgress(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("watch_id",)
+    WATCH_ID_FIELD_NUMBER: _ClassVar[int]
+    watch_id: int
+    def __init__(self, watch_id: _Optional[int] = ...) -> None: ...
 
 class WatchResponse(_message.Message):
-    __slots__ = ("header", "watch_id", "created", "snapshot", "events", "progressed", "canceled")
+    __slots__ = ("header", "watch_id", "created", "snapshot", "events", "progressed", "canceled", "watch_ids", "grouped")
     HEADER_FIELD_NUMBER: _ClassVar[int]
     WATCH_ID_FIELD_NUMBER: _ClassVar[int]
     CREATED_FIELD_NUMBER: _ClassVar[int]
@@ -63,6 +67,8 @@ class WatchResponse(_message.Message):
     EVENTS_FIELD_NUMBER: _ClassVar[int]
     PROGRESSED_FIELD_NUMBER: _ClassVar[int]
     CANCELED_FIELD_NUMBER: _ClassVar[int]
+    WATCH_IDS_FIELD_NUMBER: _ClassVar[int]
+    GROUPED_FIELD_NUMBER: _ClassVar[int]
     header: _common_pb2.ResponseHeader
     watch_id: int
     created: WatchCreated
@@ -70,7 +76,9 @@ class WatchResponse(_message.Message):
     events: WatchEvents
     progressed: WatchProgressed
     canceled: WatchCanceled
-    def __init__(self, header: _Optional[_Union[_common_pb2.ResponseHeader, _Mapping]] = ..., watch_id: _Optional[int] = ..., created: _Optional[_Union[WatchCreated, _Mapping]] = ..., snapshot: _Optional[_Union[WatchSnapshot, _Mapping]] = ..., events: _Optional[_Union[WatchEvents, _Mapping]] = ..., progressed: _Optional[_Union[WatchProgressed, _Mapping]] = ..., canceled: _Optional[_Union[WatchCanceled, _Mapping]] = ...) -> None: ...
+    watch_ids: _containers.RepeatedScalarFieldContainer[int]
+    grouped: _containers.RepeatedCompositeFieldContainer[WatchResponse]
+    def __init__(self, header: _Optional[_Union[_common_pb2.ResponseHeader, _Mapping]] = ..., watch_id: _Optional[int] = ..., created: _Optional[_Union[WatchCreated, _Mapping]] = ..., snapshot: _Optional[_Union[WatchSnapshot, _Mapping]] = ..., events: _Optional[_Union[WatchEvents, _Mapping]] = ..., progressed: _Optional[_Union[WatchProgressed, _Mapping]] = ..., canceled: _Optional[_Union[WatchCanceled, _Mapping]] = ..., watch_ids: _Optional[_Iterable[int]] = ..., grouped: _Optional[_Iterable[_Union[WatchResponse, _Mapping]]] = ...) -> None: ...
 
 class WatchCreated(_message.Message):
     __slots__ = ("start_revision",)
@@ -109,11 +117,13 @@ class WatchCanceled(_message.Message):
         REASON_INVALID: _ClassVar[WatchCanceled.Reason]
         REASON_LIMIT: _ClassVar[WatchCanceled.Reason]
         REASON_UNAVAILABLE: _ClassVar[WatchCanceled.Reason]
+        REASON_CLUSTER: _ClassVar[WatchCanceled.Reason]
     REASON_CLIENT: WatchCanceled.Reason
     REASON_COMPACTED: WatchCanceled.Reason
     REASON_INVALID: WatchCanceled.Reason
     REASON_LIMIT: WatchCanceled.Reason
     REASON_UNAVAILABLE: WatchCanceled.Reason
+    REASON_CLUSTER: WatchCanceled.Reason
     REASON_FIELD_NUMBER: _ClassVar[int]
     COMPACTED_REVISION_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
