@@ -32,13 +32,15 @@ ROOMS = {
     ),
     "consensus.engine": room("errors config consensus", "msgspec zstandard structlog pysyncobj"),
     "consensus": room("errors config", "msgspec zstandard structlog xxhash"),
-    "node": room("errors config naming state consensus.interface", "msgspec structlog"),
+    "node": room(
+        "errors config naming state consensus.interface", "intervaltree msgspec structlog"
+    ),
     "catalog": room(f"errors config node.expiry state.machine {NODE}", "msgspec structlog"),
     "checks": room(
         f"errors config catalog {NODE}", "aiohttp yarl grpc grpc_health msgspec structlog"
     ),
     "api": room(
-        f"errors config rpc pieces naming catalog checks.definitions node.expiry {NODE}",
+        f"errors config rpc pieces naming catalog checks.definitions node.expiry state.view {NODE}",
         "coordinator_client.pb google.protobuf structlog",
     ),
     "wire": room("errors config rpc", "grpc grpc_health grpc_reflection google uvloop structlog"),

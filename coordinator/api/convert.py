@@ -19,18 +19,13 @@ from coordinator.state.commands import (
     Target,
     Txn,
 )
+from coordinator.state.view import with_prefix
 from coordinator_client.pb import common_pb2, kv_pb2
 
 SEQUENCE_DIGITS = 10
 INT64_MAX = (1 << 63) - 1
 NO_UPPER_END = b"\x00"
 """As a `range_end`: every key from `key` on."""
-
-
-def prefix_end(prefix: bytes) -> bytes:
-    """Returns the first key after all that start with `prefix`; empty if there is none."""
-    stripped = prefix.rstrip(b"\xff")
-    return stripped[:-1] + bytes((stripped[-1] + 1,)) if stripped else b""
 
 
 class Converter:
@@ -62,7 +57,7 @@ class Converter:
         if selector.prefix:
             if selector.range_end:
                 raise invalid(field, "prefix and range_end exclude each other")
-            return Selector(selector.key, prefix_end(selector.key))
+            return with_prefix(selector.key)
         if selector.range_end:
             end = b"" if selector.range_end == NO_UPPER_END else selector.range_end
             return Selector(selector.key, end)

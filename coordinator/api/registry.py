@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from coordinator.api import registry_writes as writes
 from coordinator.api import render
-from coordinator.api.convert import Converter, prefix_end
+from coordinator.api.convert import Converter
 from coordinator.api.registry_checks import judge_checks
 from coordinator.api.registry_messages import definition_of, naming_fields, status_of
 from coordinator.api.registry_reads import RegistryReads
@@ -17,6 +17,7 @@ from coordinator.node.interface import Node
 from coordinator.rpc import Bidi, Call, Service, Unary, deadline_of, invalid
 from coordinator.state.commands import Put, RequestId, Selector
 from coordinator.state.results import DeleteResult
+from coordinator.state.view import with_prefix
 from coordinator_client.pb import kv_pb2, registry_pb2
 
 
@@ -109,7 +110,7 @@ class RegistryService:
             definition = definition_key(request.service, request.id)
             state = state_key(request.service, request.id)
             checks = checks_prefix(request.service, request.id)
-        others = (Selector(state), Selector(checks, prefix_end(checks)))
+        others = (Selector(state), with_prefix(checks))
         txn = writes.removal(definition, others, request.session)
         written = await self._writes.run(txn, request_id, self._deadline(call))
         if not written.result.succeeded:

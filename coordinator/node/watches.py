@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Hashable, Iterable, Sequence
 
 from coordinator.config import Limits
+from coordinator.node.selector_index import SelectorIndex
 from coordinator.state.commands import Range, Selector
 from coordinator.state.machine import StateMachine
 from coordinator.state.model import Batch, Event, KeyValue
@@ -137,8 +138,8 @@ class WatchHub:
     def __init__(self, state: StateMachine, limits: Limits) -> None:
         self._state = state
         self._limits = limits
-        self._keys: dict[bytes, dict[tuple[object, ...], _Group]] = {}
-        self._ranges: dict[tuple[object, ...], _Group] = {}
+        self._groups: dict[tuple[object, ...], _Group] = {}
+        self._index = SelectorIndex[_Group]()
         self._revision = state.revision
         self.count = 0
 
@@ -161,13 +162,10 @@ class WatchHub:
                 if events:
                     self._deliver(group, MatchedBatch(batch.revision, events))
 
-    def _concerned(self, batch: Batch) -> list[_Group]:
-        groups: dict[int, _Group] = {}
-        if self._keys:
-            for event in batch.events:
-                for group in self._keys.get(event.key, {}).values():
-                    groups[id(group)] = group
-        return [*groups.values(), *self._ranges.values()]
+    def _concerned(self, batch: Batch) -> Iterable[_Group]:
+        if len(batch.events) == 1:
+            return self._index.find(batch.events[0].key)
+        return dict.fromkeys(g for event in batch.events for g in self._index.find(event.key))
 
     def _deliver(self, group: _Group, matched: MatchedBatch) -> None:
         backlog_max = self._limits.watch_backlog_batches_max
@@ -186,7 +184,7 @@ class WatchHub:
         """A snapshot replaced the state: watchers replay what it skipped from the history it carries."""
         before = self._revision
         self._revision = self._state.revision
-        for group in self._groups():
+        for group in self._groups.values():
             for watcher in group.watchers:
                 if watcher.synced:
                     if watcher.queue:
@@ -197,35 +195,25 @@ class WatchHub:
                     watcher.synced = False
                 watcher.stream.wake(watcher)
 
-    def _groups(self) -> list[_Group]:
-        return [g for groups in self._keys.values() for g in groups.values()] + list(
-            self._ranges.values()
-        )
-
     def add(self, watcher: Watcher) -> None:
         """Begins to match batches for a watcher."""
-        groups = self._table(watcher.filter)
-        group = groups.get(watcher.filter.identity)
+        filter_ = watcher.filter
+        group = self._groups.get(filter_.identity)
         if group is None:
-            group = groups[watcher.filter.identity] = _Group(watcher.filter)
+            group = self._groups[filter_.identity] = _Group(filter_)
+            self._index.add(filter_.selector, group)
         group.watchers[watcher] = None
         self.count += 1
 
     def remove(self, watcher: Watcher) -> None:
         """Forgets a watcher."""
-        groups = self._table(watcher.filter)
-        group = groups[watcher.filter.identity]
+        filter_ = watcher.filter
+        group = self._groups[filter_.identity]
         del group.watchers[watcher]
         if not group.watchers:
-            del groups[watcher.filter.identity]
-            if not groups and watcher.filter.selector.end is None:
-                del self._keys[watcher.filter.selector.key]
+            del self._groups[filter_.identity]
+            self._index.remove(filter_.selector, group)
         self.count -= 1
-
-    def _table(self, filter_: Filter) -> dict[tuple[object, ...], _Group]:
-        if filter_.selector.end is None:
-            return self._keys.setdefault(filter_.selector.key, {})
-        return self._ranges
 
 
 class WatchStream:

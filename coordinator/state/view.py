@@ -88,6 +88,11 @@ def prefix_end(prefix: bytes) -> bytes | None:
     return stem[:-1] + bytes((stem[-1] + 1,)) if stem else None
 
 
+def with_prefix(prefix: bytes) -> Selector:
+    """Returns the selector of all keys that start with `prefix`."""
+    return Selector(prefix, prefix_end(prefix) or b"")
+
+
 def child_of(key: bytes, prefix: bytes, delimiter: bytes) -> bytes | None:
     """Returns `key` up to and including the first delimiter after the prefix; None if it has none there."""
     if not key.startswith(prefix):

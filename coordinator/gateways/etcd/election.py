@@ -30,7 +30,7 @@ from coordinator.state.commands import (
 )
 from coordinator.state.model import KeyValue
 from coordinator.state.results import RangeResult, TxnResult
-from coordinator.state.view import prefix_end
+from coordinator.state.view import with_prefix
 
 ObserveStream = Stream[pb.LeaderRequest, pb.LeaderResponse]
 
@@ -148,7 +148,7 @@ class ElectionService:
 
 def _everyone(name: bytes) -> Selector:
     prefix = prefix_of(name)
-    return Selector(prefix, prefix_end(prefix) or b"")
+    return with_prefix(prefix)
 
 
 def _check_leader(leader: pb.LeaderKey) -> None:

@@ -28,7 +28,7 @@ from coordinator.state.commands import (
 )
 from coordinator.state.model import KeyValue
 from coordinator.state.results import Failure, Outcome, RangeResult, TxnResult
-from coordinator.state.view import prefix_end
+from coordinator.state.view import with_prefix
 
 TTL_S = 60
 """Of the lease that is granted to a caller who names none, and that nobody keeps alive."""
@@ -99,7 +99,7 @@ async def stand_in_line(
 async def wait_for_turn(node: Node, name: bytes, mine: KeyValue) -> bool:
     """Returns when no older key of the name is left: whether the key is still there then."""
     prefix = prefix_of(name)
-    everyone = Selector(prefix, prefix_end(prefix) or b"")
+    everyone = with_prefix(prefix)
     while (older := _next_older(node, everyone, mine)) is not None:
         await wait_for_end(node, older)
     # Its lease may have ended elsewhere, while this member was cut off.

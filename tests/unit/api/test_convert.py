@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from coordinator.api.convert import Converter, prefix_end, writes
+from coordinator.api.convert import Converter, writes
 from coordinator.config import Limits
 from coordinator.errors import RequestError
 from coordinator.state.commands import Put, Range, Selector, Txn
 from coordinator_client.pb.common_pb2 import Selector as PbSelector
 
 convert = Converter(Limits())
-
-
-@given(st.binary(max_size=4), st.binary(max_size=6))
-def test_a_prefix_end_bounds_exactly_the_keys_with_the_prefix(prefix: bytes, key: bytes) -> None:
-    end = prefix_end(prefix)
-    inside = key >= prefix and (not end or key < end)
-    assert inside == key.startswith(prefix)
 
 
 def test_selectors() -> None:

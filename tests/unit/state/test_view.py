@@ -3,6 +3,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from coordinator.state.commands import Compare, Operator, Order, Range, Selector, Target
 from coordinator.state.keyspace import Keyspace
@@ -19,6 +21,7 @@ from coordinator.state.view import (
     prefix_end,
     read_range,
     size_of,
+    with_prefix,
 )
 from coordinator_client.pb import common_pb2, kv_pb2
 
@@ -56,6 +59,14 @@ def test_bounds(selector: Selector, low: bytes, high: bytes | None) -> None:
 )
 def test_prefix_end(prefix: bytes, end: bytes | None) -> None:
     assert prefix_end(prefix) == end
+
+
+@given(st.binary(max_size=4), st.binary(max_size=6))
+def test_with_prefix_bounds_exactly_the_keys_with_the_prefix(prefix: bytes, key: bytes) -> None:
+    selector = with_prefix(prefix)
+    assert selector.key == prefix and selector.end is not None
+    inside = key >= prefix and (not selector.end or key < selector.end)
+    assert inside == key.startswith(prefix)
 
 
 @pytest.mark.parametrize(
