@@ -43,6 +43,11 @@ async def blocking(call: Callable[[], Result]) -> Result:
     return await asyncio.to_thread(call)
 
 
+def aside(call: Callable[[], None]) -> None:
+    """Makes a call of the program's that must not hold up others. With one loop, none can wait for anything."""
+    call()
+
+
 class Guard(contextlib.nullcontext[None]):
     """Keeps two threads apart; with one loop there is nothing to do."""
 

@@ -49,6 +49,11 @@ def current() -> object:
     return threading.get_ident()
 
 
+def aside(call: Callable[[], None]) -> None:
+    """Makes a call of the program's that must not hold up others."""
+    threading.Thread(target=call, name="coordinator-aside", daemon=True).start()
+
+
 class Guard:
     """Keeps two threads apart."""
 

@@ -136,9 +136,14 @@ class SessionService:
     ) -> None:
         node = self._node
         ids = tuple(request.ids)
+        ids_max = node.limits.keep_alive_ids_max
+        if len(attachments) + len(ids) > ids_max:
+            # Sessions may come and go on a stream for as long as it lasts.
+            for session_id in [i for i in attachments if node.state.session(i) is None]:
+                del attachments[session_id]
         known = len(attachments.keys() | set(ids))
-        if max(len(ids), known) > node.limits.keep_alive_ids_max:
-            raise too_large("ids", max(len(ids), known), node.limits.keep_alive_ids_max)
+        if max(len(ids), known) > ids_max:
+            raise too_large("ids", max(len(ids), known), ids_max)
         renewals = await node.keep_alive(
             ids,
             deadline_of(stream, node.timing.request_timeout_ms_default / 1000),

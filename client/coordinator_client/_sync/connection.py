@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from google.protobuf.message import Message
 
 from coordinator_client import _io_sync as io
 from coordinator_client import calls, errors, validation
+from coordinator_client._sync.keepalive import KeepAlive
 from coordinator_client._sync.lanes import Lane, Lanes
 from coordinator_client.calls import Method, Reply, Request
 from coordinator_client.failures import (
@@ -21,7 +22,9 @@ from coordinator_client.failures import (
     decide,
     error_of,
 )
+from coordinator_client.lifetime import Lifetime
 
+CLOSE_TIMEOUT_S = 1.0
 LEADER_PAUSE_S = 2.0
 """So long after an endpoint did not serve, calls do not go back to it because it is the leader's."""
 
@@ -43,6 +46,7 @@ class Connection:
         self._channels: dict[str, io.Channel] = {}
         self._lanes: dict[str, Lanes] = {}
         """The streams of watches that have room, by their endpoint."""
+        self._keep_alives: list[KeepAlive] = []
         self._guard = io.Guard()
         self._closed = io.Flag()
 
@@ -202,10 +206,28 @@ class Connection:
                 lane = lanes.open()
             return lane
 
+    def keep_alive(
+        self, session_id: int, life: Lifetime, on_lost: Callable[[str], None]
+    ) -> KeepAlive:
+        """Keeps a session alive, with others of the program, until it is removed there; see `KeepAlive.add`."""
+        with self._guard:
+            for keep_alive in list(self._keep_alives):
+                if keep_alive.add(session_id, life, on_lost):
+                    return keep_alive
+                if keep_alive.ended:
+                    self._keep_alives.remove(keep_alive)
+            keep_alive = KeepAlive(self)
+            self._keep_alives.append(keep_alive)
+            keep_alive.add(session_id, life, on_lost)
+            return keep_alive
+
     def close(self) -> None:
         """Ends all connections. What waits for an answer gets Closed, or OutcomeUnknown."""
         self._closed.set()
         with self._guard:
             channels = list(self._channels.values())
+            keep_alives = list(self._keep_alives)
+        for keep_alive in keep_alives:
+            keep_alive.join(CLOSE_TIMEOUT_S)
         for channel in channels:
             channel.close()

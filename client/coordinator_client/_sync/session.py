@@ -12,16 +12,14 @@ from typing import Self
 from coordinator_client import _io_sync as io
 from coordinator_client import calls, errors
 from coordinator_client._sync.connection import Connection
+from coordinator_client._sync.keepalive import KeepAlive
 from coordinator_client._sync.writes import Writes
-from coordinator_client.failures import CallFailed
 from coordinator_client.lifetime import Lifetime
 from coordinator_client.model import PutResult
 from coordinator_client.operations import Put
 from coordinator_client.pb import session_pb2
 
 _log = logging.getLogger("coordinator_client")
-
-_Stream = io.Stream[session_pb2.SessionKeepAliveRequest, session_pb2.SessionKeepAliveResponse]
 
 
 class Session:
@@ -46,8 +44,7 @@ class Session:
         self._life = Lifetime(request.ttl_ms / 1000, io.now_s())
         self._guard = io.Guard()
         self._stop = io.Flag()
-        self._stream: _Stream | None = None
-        self._worker: io.Worker | None = None
+        self._kept: KeepAlive | None = None
         self.lost = io.Flag()
         """Set once when the session ended although it was not closed: `is_set()`, `wait(timeout_s)`."""
         self.lost_reason = ""
@@ -83,8 +80,8 @@ class Session:
     @property
     def endpoint(self) -> str | None:
         """The endpoint over which the session is kept alive now; None while it looks for one."""
-        stream = self._stream
-        return None if stream is None else stream.endpoint
+        kept = self._kept
+        return None if kept is None else kept.endpoint
 
     @property
     def metadata(self) -> Mapping[str, str]:
@@ -106,7 +103,10 @@ class Session:
         )
         self._life = Lifetime(reply.ttl_ms / 1000, sent_s)
         self._id = reply.id
-        self._worker = io.Worker(self._keep_alive, f"coordinator-session-{reply.id}")
+        # The first keep-alive goes out at once: it ties the session to a stream, whose loss the cluster will notice.
+        self._kept = self._connection.keep_alive(self._id, self._life, self._lose)
+        if self._stop.is_set() or self.lost.is_set():
+            self._leave()
         return self
 
     def __enter__(self) -> Self:
@@ -139,9 +139,7 @@ class Session:
                 alive = False
             except errors.CoordinatorError as error:
                 _log.warning("session %d is left to its TTL: %s", self._id, error)
-        self._drop_stream()
-        if self._worker is not None:
-            self._worker.join(self._connection.timeout_s)
+        self._leave()
         return alive
 
     def _end(self, timeout_s: float) -> None:
@@ -186,68 +184,32 @@ class Session:
 
     def declare_lost(self, reason: str) -> None:
         """Takes note that the session is over; the first call tells the program, later ones do nothing."""
+        if self._note_lost(reason):
+            self._tell_lost()
+
+    def _note_lost(self, reason: str) -> bool:
         with self._guard:
             if self.lost.is_set() or self._stop.is_set():
-                return
+                return False
             self.lost_reason = f"session {self._id} is lost: {reason}"
             self.lost.set()
-        self._drop_stream()
+        self._leave()
+        return True
+
+    def _lose(self, reason: str) -> None:
+        """The session is over, as is found out where other sessions are kept alive too, which must not wait."""
+        if self._note_lost(reason):
+            io.aside(self._tell_lost)
+
+    def _tell_lost(self) -> None:
         if self._on_lost is not None:
             try:
                 self._on_lost(self)
             except Exception:
                 _log.exception("on_lost of session %d failed", self._id)
 
-    def _drop_stream(self) -> None:
-        stream, self._stream = self._stream, None
-        if stream is not None:
-            stream.cancel()
-
-    def _over(self) -> bool:
-        return self._stop.is_set() or self.lost.is_set()
-
-    def _keep_alive(self) -> None:
-        # The first one goes out at once: it ties the session to a stream, whose loss the cluster will notice.
-        pause_s = 0.0
-        while not self._stop.wait(pause_s) and not self.lost.is_set():
-            confirmed = self._confirm()
-            if self._over():
-                break
-            if self._connection.closed:
-                self.declare_lost("its client was closed")
-                break
-            now_s = io.now_s()
-            if self._life.remaining_s(now_s) <= 0:
-                self.declare_lost(f"no node confirmed it within its TTL of {self.ttl_s} s")
-            pause_s = self._life.until_next_s(now_s) if confirmed else self._life.pause_s
-        self._drop_stream()
-
-    def _confirm(self) -> bool:
-        """Makes one attempt to keep the session alive; returns whether it was confirmed."""
-        sent_s = io.now_s()
-        timeout_s = min(self._life.answer_timeout_s, self._life.remaining_s(sent_s))
-        try:
-            stream = self._stream
-            if stream is None:
-                stream = self._stream = self._connection.open_stream(calls.SESSION_KEEP_ALIVE)
-            self._life.sent(sent_s)
-            stream.send(session_pb2.SessionKeepAliveRequest(ids=[self._id]))
-            # One more look: `close` may have come between the first one and the new stream.
-            if self._over():
-                return False
-            reply = stream.next(timeout_s)
-        except (CallFailed, TimeoutError):
-            stream = self._stream
-            if stream is not None:
-                self._connection.leave(stream.endpoint)
-            self._drop_stream()
-            return False
-        except errors.Closed:
-            return False
-        for result in reply.results:
-            if result.id == self._id:
-                if result.alive:
-                    self._life.confirmed(sent_s, result.ttl_ms / 1000)
-                    return True
-                self.declare_lost("it expired or was closed by someone else")
-        return False
+    def _leave(self) -> None:
+        """It is kept alive no more."""
+        kept = self._kept
+        if kept is not None:
+            kept.remove(self._id)

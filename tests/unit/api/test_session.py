@@ -167,3 +167,20 @@ async def test_a_broken_stream_shortens_a_life_and_an_ended_one_does_not(face: F
             await asyncio.sleep(0.01)
     await asyncio.sleep(0.4)
     assert face.node.state.session(2) is not None
+
+
+async def test_sessions_may_come_and_go_on_a_stream(small_face: Face) -> None:
+    """What is over does not count among those that one stream may keep alive."""
+    stream = small_face.stream("Session/KeepAlive", pb.SessionKeepAliveResponse)
+    await opened(small_face, id=1)
+    for i in range(2, 8):
+        await opened(small_face, id=i)
+        await stream.write(pb.SessionKeepAliveRequest(ids=[1, i]))
+        assert [result.alive for result in (await stream.read()).results] == [True, True]
+        await closed(small_face, i)
+    await stream.write(pb.SessionKeepAliveRequest(ids=[1, 8, 9]))
+    assert [result.alive for result in (await stream.read()).results] == [True, False, False]
+    await stream.write(pb.SessionKeepAliveRequest(ids=[1, 8, 9, 10]))
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await stream.read()
+    assert error_of(caught.value)[:2] == (grpc.StatusCode.RESOURCE_EXHAUSTED, "LIMIT_EXCEEDED")
