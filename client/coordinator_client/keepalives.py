@@ -106,12 +106,14 @@ class KeepAliveSchedule:
         return any(request.deadline_s <= now_s for request in self._asked)
 
     def failed(self, now_s: float) -> None:
-        """The stream is gone, with all that was not answered."""
+        """The stream is gone, with all that was not answered; another one has to take its place at once.
+
+        The cluster may have noticed too, and leaves sessions with a grace for lost connections no more than that.
+        """
         self._asked.clear()
         for kept in self._kept.values():
-            if kept.asked:
-                kept.asked = False
-                kept.due_s = now_s + kept.life.pause_s
+            kept.due_s = now_s + (kept.life.pause_s if kept.asked else 0)
+            kept.asked = False
 
     def ended(self, now_s: float) -> list[int]:
         """Returns the sessions that nobody confirmed within their TTL."""

@@ -52,6 +52,19 @@ def test_a_message_out_is_waited_for_as_long_as_its_most_urgent_session_allows()
     assert schedule.due(0.76) == [1, 2]
 
 
+def test_a_stream_that_breaks_between_two_messages_is_replaced_at_once() -> None:
+    schedule = KeepAliveSchedule()
+    schedule.add(1, Lifetime(60, 0), 0)
+    schedule.add(2, Lifetime(60, 0), 0)
+    assert schedule.due(0) == [1, 2]
+    schedule.answered(alive(1, 2, ttl_ms=60_000), 0)
+    assert schedule.due(5) == []
+    schedule.failed(5)
+    assert schedule.wait_s(5) == 0 and schedule.due(5) == [1, 2]
+    schedule.failed(5.1)  # nor is the next node there
+    assert schedule.due(5.1) == [] and schedule.due(5.4) == [1, 2]
+
+
 def test_answers_belong_to_the_oldest_message() -> None:
     schedule = KeepAliveSchedule()
     first, second = Lifetime(9, 0), Lifetime(9, 0)
