@@ -14,7 +14,7 @@ from typing import Any, Generic, Self, TypeVar, cast
 import grpc
 import grpc.aio
 
-from coordinator_client import pipelining, validation
+from coordinator_client import calls, pipelining, validation
 from coordinator_client._pipe_async import Pipeline
 from coordinator_client.calls import CHANNEL_OPTIONS, Method, Reply, Request
 from coordinator_client.failures import CallFailed, Failure, failure_from
@@ -146,10 +146,19 @@ CANCELED = Failure(grpc.StatusCode.CANCELLED, "canceled by this client")
 class Channel:
     """Connections to one endpoint."""
 
-    def __init__(self, endpoint: str, note_leader: Callable[[str], None] = lambda _: None) -> None:
-        """`note_leader` takes the leader's address when the node tells it."""
+    def __init__(
+        self,
+        endpoint: str,
+        note_leader: Callable[[str], None] = lambda _: None,
+        note_silence: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """`note_leader` takes the leader's address when the node tells it.
+
+        `note_silence` takes the endpoint, now and then while it answers nothing.
+        """
         self.endpoint = endpoint
         self._note_leader = note_leader
+        self._note_silence = lambda: note_silence(endpoint)
         self._channel = grpc.aio.insecure_channel(endpoint, options=CHANNEL_OPTIONS)
         self._unary: dict[str, Any] = {}
         self._closed = False
@@ -158,16 +167,21 @@ class Channel:
         self._unary_until_s = 0.0
 
     async def call(
-        self, method: Method[Request, Reply], request: Request, timeout_s: float
+        self, method: Method[Request, Reply], request: Request, timeout_s: float, safe: bool = False
     ) -> Reply:
-        """Makes one call, together with others that are made now; raises CallFailed."""
+        """Makes one call, together with others that are made now; raises CallFailed.
+
+        `safe`: it may be made again elsewhere, and is given up when `give_up` is called.
+        """
         if method.kind and request.ByteSize() <= pipelining.CALL_SIZE_BYTES_MAX:
             pipeline = self._pipeline
             if pipeline is None or pipeline.failure is not None:
                 pipeline = self._next_pipeline(pipeline)
             if pipeline is not None:
                 try:
-                    return cast(Reply, await pipeline.call(method.kind, request, timeout_s))
+                    return cast(
+                        Reply, await pipeline.call(method.kind, request, timeout_s, safe=safe)
+                    )
                 except CallFailed as failed:
                     if not pipelining.unknown(pipeline.failure, failed.failure):
                         raise
@@ -181,10 +195,27 @@ class Channel:
         if now_s() < self._unary_until_s:
             return None
         try:
-            self._pipeline = Pipeline(self._open_pipeline, _failure, self._note_leader)
+            self._pipeline = Pipeline(
+                self._open_pipeline, _failure, self._note_leader, self._note_silence
+            )
         except grpc.aio.UsageError as error:
             raise CallFailed(CANCELED) from error
         return self._pipeline
+
+    async def find_leader(self, timeout_s: float) -> str:
+        """Returns where the leader is as far as the node knows; empty: it does not. Raises CallFailed."""
+        pipeline = self._pipeline
+        if pipeline is None or pipeline.failure is not None:
+            pipeline = self._next_pipeline(pipeline)
+        if pipeline is None:
+            return ""
+        await pipeline.call(calls.RANGE.kind, calls.QUESTION, timeout_s)
+        return pipeline.leader
+
+    def give_up(self) -> None:
+        """Lets calls fail that wait for the node and may be made again elsewhere."""
+        if self._pipeline is not None:
+            self._pipeline.give_up()
 
     async def _call_unary(
         self, method: Method[Request, Reply], request: Request, timeout_s: float

@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar, cast
 
 import grpc
 
-from coordinator_client import pipelining, validation
+from coordinator_client import calls, pipelining, validation
 from coordinator_client._pipe_sync import Pipeline
 from coordinator_client.calls import CHANNEL_OPTIONS, Method, Reply, Request
 from coordinator_client.failures import CallFailed, Failure, failure_from
@@ -142,10 +142,19 @@ CANCELED = Failure(grpc.StatusCode.CANCELLED, "canceled by this client")
 class Channel:
     """Connections to one endpoint."""
 
-    def __init__(self, endpoint: str, note_leader: Callable[[str], None] = lambda _: None) -> None:
-        """`note_leader` takes the leader's address when the node tells it."""
+    def __init__(
+        self,
+        endpoint: str,
+        note_leader: Callable[[str], None] = lambda _: None,
+        note_silence: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """`note_leader` takes the leader's address when the node tells it.
+
+        `note_silence` takes the endpoint, now and then while it answers nothing.
+        """
         self.endpoint = endpoint
         self._note_leader = note_leader
+        self._note_silence = lambda: note_silence(endpoint)
         self._channel = grpc.insecure_channel(endpoint, options=CHANNEL_OPTIONS)
         self._unary: dict[str, Any] = {}
         self._guard = Guard()
@@ -154,8 +163,13 @@ class Channel:
         self._open_pipeline: Any = self._channel.stream_stream(pipelining.PATH)
         self._unary_until_s = 0.0
 
-    def call(self, method: Method[Request, Reply], request: Request, timeout_s: float) -> Reply:
-        """Makes one call, together with others that are made now; raises CallFailed."""
+    def call(
+        self, method: Method[Request, Reply], request: Request, timeout_s: float, safe: bool = False
+    ) -> Reply:
+        """Makes one call, together with others that are made now; raises CallFailed.
+
+        `safe`: it may be made again elsewhere, and is given up when `give_up` is called.
+        """
         if not method.kind or request.ByteSize() > pipelining.CALL_SIZE_BYTES_MAX:
             return self._call_unary(method, request, timeout_s)
         with self._guard:
@@ -165,7 +179,7 @@ class Channel:
         try:
             if pipeline is not None:
                 try:
-                    return cast(Reply, pipeline.call(method.kind, request, timeout_s))
+                    return cast(Reply, pipeline.call(method.kind, request, timeout_s, safe=safe))
                 except CallFailed as failed:
                     if not pipelining.unknown(pipeline.failure, failed.failure):
                         raise
@@ -185,11 +199,29 @@ class Channel:
         if now_s() < self._unary_until_s:
             return None
         try:
-            self._pipeline = Pipeline(self._open_pipeline, _failure, now_s, self._note_leader)
+            self._pipeline = Pipeline(
+                self._open_pipeline, _failure, now_s, self._note_leader, self._note_silence
+            )
         except ValueError as error:
             # grpcio's way to say that the channel was closed.
             raise CallFailed(CANCELED) from error
         return self._pipeline
+
+    def find_leader(self, timeout_s: float) -> str:
+        """Returns where the leader is as far as the node knows; empty: it does not. Raises CallFailed."""
+        with self._guard:
+            pipeline = self._usable_pipeline()
+        if pipeline is None:
+            return ""
+        pipeline.call(calls.RANGE.kind, calls.QUESTION, timeout_s)
+        return pipeline.leader
+
+    def give_up(self) -> None:
+        """Lets calls fail that wait for the node and may be made again elsewhere."""
+        with self._guard:
+            pipeline = self._pipeline
+        if pipeline is not None:
+            pipeline.give_up()
 
     def _call_unary(
         self, method: Method[Request, Reply], request: Request, timeout_s: float

@@ -11,7 +11,7 @@ import grpc.aio
 from google.protobuf.message import Message
 
 from coordinator_client.failures import CallFailed, Failure
-from coordinator_client.pipelining import PipelinedCall, PipelinedCalls
+from coordinator_client.pipelining import SILENCE_S, SILENT, PipelinedCall, PipelinedCalls
 
 Waiter = asyncio.Future[Message | Failure]
 
@@ -24,28 +24,42 @@ class Pipeline:
         open_call: Callable[[], Any],
         failure_of: Callable[[Any], Failure],
         note_leader: Callable[[str], None],
+        note_silence: Callable[[], None],
     ) -> None:
         """`open_call` opens the stream; `failure_of` tells what an error of gRPC means.
 
-        `note_leader` takes the leader's address whenever the node tells another one.
+        `note_leader` takes the leader's address whenever the node tells another one. `note_silence` is called now and
+        then while the node answers nothing.
         """
         self._note_leader = note_leader
+        self._note_silence = note_silence
         self.failure: Failure | None = None
         self._failure_of = failure_of
         self._calls = PipelinedCalls[Waiter]()
         self._news = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
+        self._silence: asyncio.TimerHandle | None = None
         self._call = open_call()
         self._writer = self._loop.create_task(self._write())
         self._reader = self._loop.create_task(self._read())
 
-    async def call(self, kind: str, request: Message, timeout_s: float) -> Message:
-        """Makes a call. Raises CallFailed."""
+    @property
+    def leader(self) -> str:
+        """Where the leader is, as the node said last; empty: it did not say."""
+        return self._calls.leader
+
+    async def call(
+        self, kind: str, request: Message, timeout_s: float, *, safe: bool = False
+    ) -> Message:
+        """Makes a call, which may be given up while its outcome is unknown if it is `safe`. Raises CallFailed."""
         waiter: Waiter = self._loop.create_future()
-        deadline_s = self._loop.time() + timeout_s
-        call = PipelinedCall(kind, request, deadline_s, waiter)
-        self._calls.add(call)
+        now_s = self._loop.time()
+        deadline_s = now_s + timeout_s
+        call = PipelinedCall(kind, request, deadline_s, waiter, safe=safe)
+        self._calls.add(call, now_s)
+        if self._silence is None:
+            self._silence = self._loop.call_later(SILENCE_S, self._listen)
         # They leave at the end of this turn of the loop, with all that others ask for until then.
         self._news.set()
         if self._timer is None or self._timer.when() > deadline_s:
@@ -72,6 +86,22 @@ class Pipeline:
         if deadline_s is not None:
             self._set_timer(deadline_s)
 
+    def _listen(self) -> None:
+        """Looks whether the node has said anything lately."""
+        self._silence = None
+        if not self._calls:
+            return
+        left_s = SILENCE_S - self._calls.silent_s(self._loop.time())
+        if left_s <= 0:
+            self._note_silence()
+            left_s = SILENCE_S / 2
+        self._silence = self._loop.call_later(left_s, self._listen)
+
+    def give_up(self) -> None:
+        """Lets those calls fail that may be made again elsewhere."""
+        for call in self._calls.give_up():
+            _tell(call, call.lost(SILENT))
+
     async def _write(self) -> None:
         try:
             while True:
@@ -89,7 +119,7 @@ class Pipeline:
         try:
             while (message := await self._call.read()) is not grpc.aio.EOF:
                 leader = self._calls.leader
-                for call, answer in self._calls.answered(message):
+                for call, answer in self._calls.answered(message, self._loop.time()):
                     _tell(call, answer)
                 if self._calls.leader != leader:
                     self._note_leader(self._calls.leader)
@@ -108,8 +138,9 @@ class Pipeline:
         if self.failure is not None:
             return
         self.failure = failure
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._silence):
+            if timer is not None:
+                timer.cancel()
         for call in self._calls.end():
             _tell(call, call.lost(failure))
         self._call.cancel()

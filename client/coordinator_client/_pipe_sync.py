@@ -10,7 +10,7 @@ import grpc
 from google.protobuf.message import Message
 
 from coordinator_client.failures import CallFailed, Failure
-from coordinator_client.pipelining import PipelinedCall, PipelinedCalls
+from coordinator_client.pipelining import SILENCE_S, SILENT, PipelinedCall, PipelinedCalls
 
 
 class _Waiter:
@@ -43,12 +43,15 @@ class Pipeline:
         failure_of: Callable[[Any], Failure],
         now_s: Callable[[], float],
         note_leader: Callable[[str], None],
+        note_silence: Callable[[], None],
     ) -> None:
         """`open_call` opens the stream; `failure_of` tells what an error of gRPC means. Raises ValueError.
 
-        `note_leader` takes the leader's address whenever the node tells another one.
+        `note_leader` takes the leader's address whenever the node tells another one. `note_silence` is called now and
+        then while the node answers nothing.
         """
         self._note_leader = note_leader
+        self._note_silence = note_silence
         self.failure: Failure | None = None
         self._failure_of = failure_of
         self._now_s = now_s
@@ -59,17 +62,23 @@ class Pipeline:
         self._call = open_call(self._requests())
         threading.Thread(target=self._read, name="coordinator-pipeline", daemon=True).start()
 
-    def call(self, kind: str, request: Message, timeout_s: float) -> Message:
-        """Makes a call. Raises CallFailed."""
+    @property
+    def leader(self) -> str:
+        """Where the leader is, as the node said last; empty: it did not say."""
+        return self._calls.leader
+
+    def call(self, kind: str, request: Message, timeout_s: float, *, safe: bool = False) -> Message:
+        """Makes a call, which may be given up while its outcome is unknown if it is `safe`. Raises CallFailed."""
         waiter = _Waiter()
-        call = PipelinedCall(kind, request, self._now_s() + timeout_s, waiter)
+        now_s = self._now_s()
+        call = PipelinedCall(kind, request, now_s + timeout_s, waiter, safe=safe)
         with self._changed:
             if self.failure is not None:
                 raise CallFailed(call.lost(self.failure))
-            self._calls.add(call)
+            self._calls.add(call, now_s)
             if self._waiting:
                 self._changed.notify()
-        answer = waiter.wait(timeout_s)
+        answer = self._wait(waiter, call.deadline_s)
         if answer is None:
             with self._changed:
                 self._calls.forget(call)
@@ -78,6 +87,22 @@ class Pipeline:
         if isinstance(answer, Failure):
             raise CallFailed(answer)
         return answer
+
+    def _wait(self, waiter: _Waiter, deadline_s: float) -> Message | Failure | None:
+        """Returns the answer; None if there is none in time."""
+        answer = None
+        while answer is None and (left_s := deadline_s - self._now_s()) > 0:
+            answer = waiter.wait(min(left_s, SILENCE_S))
+            if answer is None and self._calls.silent_s(self._now_s()) >= SILENCE_S:
+                self._note_silence()
+        return answer
+
+    def give_up(self) -> None:
+        """Lets those calls fail that may be made again elsewhere."""
+        with self._changed:
+            given_up = self._calls.give_up()
+        for call in given_up:
+            call.waiter.tell(call.lost(SILENT))
 
     def _requests(self) -> Iterator[bytes]:
         """Yields messages to send, on a thread of gRPC."""
@@ -97,7 +122,7 @@ class Pipeline:
             for message in self._call:
                 with self._changed:
                     known = self._calls.leader
-                    answered = list(self._calls.answered(message))
+                    answered = list(self._calls.answered(message, self._now_s()))
                     leader = self._calls.leader
                 for call, answer in answered:
                     call.waiter.tell(answer)

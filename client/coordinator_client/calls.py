@@ -118,6 +118,11 @@ MEMBER_LIST = Method(
     cluster_pb2.MemberListResponse,
 )
 
+QUESTION = kv_pb2.RangeRequest(
+    selector=common_pb2.Selector(key=b"/"), local=True, keys_only=True, limit=1
+)
+"""Asks a node for next to nothing, to hear whether it answers, and who leads."""
+
 
 def parse_endpoints(endpoints: str | Sequence[str]) -> tuple[str, ...]:
     """Returns the addresses in `endpoints`, a sequence or a comma-separated text of host:port.

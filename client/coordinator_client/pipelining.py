@@ -19,6 +19,8 @@ MESSAGE_SIZE_BYTES_MAX = 512 * 1024
 """Calls are gathered into messages of about this size."""
 CALL_SIZE_BYTES_MAX = 256 * 1024
 """A larger request travels alone, as a unary call, so that small ones need not wait behind it."""
+SILENCE_S = 0.3
+"""A node that answers none of the calls under way for so long may be gone, or stand still: another one is asked."""
 UNKNOWN_PAUSE_S = 60.0
 """So long after a node said that it knows no pipelines, it is not asked again."""
 
@@ -31,9 +33,13 @@ Waiter = TypeVar("Waiter")
 class PipelinedCall(Generic[Waiter]):
     """One call under way."""
 
-    __slots__ = ("deadline_s", "kind", "number", "request", "sent", "waiter")
+    __slots__ = ("deadline_s", "kind", "number", "request", "safe", "sent", "waiter")
 
-    def __init__(self, kind: str, request: Message, deadline_s: float, waiter: Waiter) -> None:
+    def __init__(
+        self, kind: str, request: Message, deadline_s: float, waiter: Waiter, *, safe: bool = False
+    ) -> None:
+        self.safe = safe
+        """Whether it may be made again without harm although it may have been carried out."""
         self.kind = kind
         self.request = request
         self.deadline_s = deadline_s
@@ -64,14 +70,17 @@ class PipelinedCalls(Generic[Waiter]):
         self._numbers = itertools.count(1)
         self._open: dict[int, PipelinedCall[Waiter]] = {}
         self._queue: deque[PipelinedCall[Waiter]] = deque()
+        self._waiting_since_s = 0.0
         self.leader = ""
         """Where the leader is, as the node said last; empty: it did not say."""
 
     def __len__(self) -> int:
         return len(self._open)
 
-    def add(self, call: PipelinedCall[Waiter]) -> None:
+    def add(self, call: PipelinedCall[Waiter], now_s: float) -> None:
         """Takes a call that is to be sent."""
+        if not self._open:
+            self._waiting_since_s = now_s
         call.number = next(self._numbers)
         self._open[call.number] = call
         self._queue.append(call)
@@ -95,10 +104,22 @@ class PipelinedCalls(Generic[Waiter]):
             size += call.request.ByteSize()
         return message.SerializeToString() if message.calls else None
 
-    def answered(self, response: bytes) -> Iterator[Answered[Waiter]]:
+    def silent_s(self, now_s: float) -> float:
+        """Returns for how long the node has answered nothing although it was asked something, in seconds."""
+        return now_s - self._waiting_since_s if self._open else 0.0
+
+    def give_up(self) -> list[PipelinedCall[Waiter]]:
+        """Returns the calls that may be made again elsewhere, which are forgotten."""
+        given_up = [call for call in self._open.values() if call.safe or not call.sent]
+        for call in given_up:
+            self.forget(call)
+        return given_up
+
+    def answered(self, response: bytes, now_s: float) -> Iterator[Answered[Waiter]]:
         """Yields the calls that a message answers, each with its reply or its failure. Raises DecodeError."""
         message = pipeline_pb2.PipelineResponse.FromString(response)
         self.leader = message.leader or self.leader
+        self._waiting_since_s = now_s
         for result in message.results:
             call = self._open.pop(result.id, None)
             if call is None:
@@ -129,6 +150,10 @@ class PipelinedCalls(Generic[Waiter]):
         self._open.clear()
         self._queue.clear()
         return left
+
+
+SILENT = Failure(grpc.StatusCode.UNAVAILABLE, "the node answers nothing, and another one leads")
+"""Why calls are given up."""
 
 
 def unknown(ended: Failure | None, failure: Failure | None) -> bool:

@@ -45,10 +45,15 @@ def note_lost_answers(client: aio.Client) -> list[Failure]:
     attempt = connection.attempt
 
     async def look_on(
-        endpoint: str, method: Method[Request, Reply], request: Request, timeout_s: float
+        endpoint: str,
+        method: Method[Request, Reply],
+        request: Request,
+        timeout_s: float,
+        *,
+        safe: bool = False,
     ) -> Reply:
         try:
-            return await attempt(endpoint, method, request, timeout_s)
+            return await attempt(endpoint, method, request, timeout_s, safe=safe)
         except CallFailed as failed:
             if not failed.failure.surely_not_applied:
                 lost.append(failed.failure)

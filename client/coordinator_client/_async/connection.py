@@ -23,6 +23,8 @@ from coordinator_client.failures import (
 )
 from coordinator_client.lifetime import Lifetime
 
+LOOK_TIMEOUT_S = 0.5
+"""How long a node may take to say who leads."""
 CLOSE_TIMEOUT_S = 1.0
 LEADER_PAUSE_S = 2.0
 """So long after an endpoint did not serve, calls do not go back to it because it is the leader's."""
@@ -46,6 +48,8 @@ class Connection:
         self._lanes: dict[str, Lanes] = {}
         """The streams of watches that have room, by their endpoint."""
         self._keep_alives: list[KeepAlive] = []
+        self._looking = False
+        """Whether another node is asked who leads."""
         self._guard = io.Guard()
         self._closed = io.Flag()
 
@@ -69,6 +73,34 @@ class Connection:
     def note_leader(self, address: str) -> None:
         """A node told where the leader is: calls go there from now on, if it is one of the endpoints."""
         self._leader = address if address in self.endpoints else None
+
+    def _note_silence(self, endpoint: str) -> None:
+        """A node answers nothing: it may stand still, and another one lead by now."""
+        with self._guard:
+            if self._looking or len(self.endpoints) == 1 or self._closed.is_set():
+                return
+            self._looking = True
+
+        async def look() -> None:
+            try:
+                await self._look_for_leader(endpoint)
+            finally:
+                self._looking = False
+
+        io.Worker(look, "coordinator-look-for-leader")
+
+    async def _look_for_leader(self, silent: str) -> None:
+        """Asks other nodes; if another one leads, what waits for the silent one is made again there."""
+        at = self.endpoints.index(silent) if silent in self.endpoints else 0
+        for endpoint in (*self.endpoints[at + 1 :], *self.endpoints[:at]):
+            try:
+                leader = await self._channel(endpoint).find_leader(LOOK_TIMEOUT_S)
+            except (CallFailed, errors.Closed):
+                continue
+            if leader not in ("", silent) and leader in self.endpoints:
+                self.note_leader(leader)
+                self._channel(silent).give_up()
+            return
 
     @property
     def closed(self) -> bool:
@@ -106,7 +138,9 @@ class Connection:
         with self._guard:
             channel = self._channels.get(endpoint)
             if channel is None:
-                channel = self._channels[endpoint] = io.Channel(endpoint, self.note_leader)
+                channel = self._channels[endpoint] = io.Channel(
+                    endpoint, self.note_leader, self._note_silence
+                )
             return channel
 
     async def call(
@@ -147,7 +181,7 @@ class Connection:
                 deadline_s - sent_s, timeout_s, safe=safe, endpoint_count=len(self.endpoints)
             )
             try:
-                return await self.attempt(endpoint, method, request, share_s), sent_s
+                return await self.attempt(endpoint, method, request, share_s, safe=safe), sent_s
             except CallFailed as failed:
                 failure = failed.failure
             if self.closed and safe:
@@ -165,10 +199,19 @@ class Connection:
                 raise error_of(failure, safe=safe)
 
     async def attempt(
-        self, endpoint: str, method: Method[Request, Reply], request: Request, timeout_s: float
+        self,
+        endpoint: str,
+        method: Method[Request, Reply],
+        request: Request,
+        timeout_s: float,
+        *,
+        safe: bool = False,
     ) -> Reply:
-        """Makes one attempt of a unary call on one endpoint; raises CallFailed, and Closed after `close`."""
-        return await self._channel(endpoint).call(method, request, timeout_s)
+        """Makes one attempt of a unary call on one endpoint; raises CallFailed, and Closed after `close`.
+
+        `safe`: it may be made again elsewhere, and fails early if this node answers nothing and another one leads.
+        """
+        return await self._channel(endpoint).call(method, request, timeout_s, safe)
 
     async def call_endpoint(
         self,

@@ -156,7 +156,7 @@ class NumberedWrites(Writes):
                 left_s, write.timeout_s, safe=True, endpoint_count=len(connection.endpoints)
             )
             try:
-                return await connection.attempt(endpoint, method, request, share_s)
+                return await connection.attempt(endpoint, method, request, share_s, safe=True)
             except CallFailed as failed:
                 failure = failed.failure
             except errors.Closed:

@@ -157,7 +157,7 @@ class NumberedWrites(Writes):
                 left_s, write.timeout_s, safe=True, endpoint_count=len(connection.endpoints)
             )
             try:
-                return connection.attempt(endpoint, method, request, share_s)
+                return connection.attempt(endpoint, method, request, share_s, safe=True)
             except CallFailed as failed:
                 failure = failed.failure
             except errors.Closed:

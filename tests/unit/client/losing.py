@@ -22,9 +22,15 @@ class Loss:
         client._connection.attempt = self.attempt  # type: ignore[method-assign]  # stands between
 
     async def attempt(
-        self, endpoint: str, method: Method[Request, Reply], request: Request, timeout_s: float
+        self,
+        endpoint: str,
+        method: Method[Request, Reply],
+        request: Request,
+        timeout_s: float,
+        *,
+        safe: bool = False,
     ) -> Reply:
-        reply = await self._attempt(endpoint, method, request, timeout_s)
+        reply = await self._attempt(endpoint, method, request, timeout_s, safe=safe)
         writes = isinstance(request, kv_pb2.TxnRequest) and any(
             op.WhichOneof("request") != "range" for op in request.success
         )
@@ -52,11 +58,17 @@ class Overtaken:
         client._connection.attempt = self.attempt  # type: ignore[method-assign]  # stands between
 
     async def attempt(
-        self, endpoint: str, method: Method[Request, Reply], request: Request, timeout_s: float
+        self,
+        endpoint: str,
+        method: Method[Request, Reply],
+        request: Request,
+        timeout_s: float,
+        *,
+        safe: bool = False,
     ) -> Reply:
         if isinstance(request, kv_pb2.TxnRequest):
             self.count += 1
             if not self.happened and self._chosen(request):
                 self.happened = True
                 await self._first()
-        return await self._attempt(endpoint, method, request, timeout_s)
+        return await self._attempt(endpoint, method, request, timeout_s, safe=safe)

@@ -66,7 +66,7 @@ def opened() -> tuple[Pipeline, FakeCall]:
     def failure_of(error: object) -> Failure:
         return Failure(Code.UNAVAILABLE, str(error))
 
-    return Pipeline(open_call, failure_of, io.now_s, LEADERS.append), made[0]
+    return Pipeline(open_call, failure_of, io.now_s, LEADERS.append, lambda: None), made[0]
 
 
 class Caller(threading.Thread):

@@ -29,11 +29,13 @@ async def test_one_that_waits_asks_nothing(stage: Stage, client: aio.Client) -> 
         looked = asyncio.Event()
         attempt = waiter._connection.attempt
 
-        async def look_on(endpoint: str, method: Any, request: Any, timeout_s: float) -> Any:
+        async def look_on(
+            endpoint: str, method: Any, request: Any, timeout_s: float, *, safe: bool = False
+        ) -> Any:
             asked.append(method)
             if method is calls.RANGE:
                 looked.set()
-            return await attempt(endpoint, method, request, timeout_s)
+            return await attempt(endpoint, method, request, timeout_s, safe=safe)
 
         waiter._connection.attempt = look_on  # type: ignore[method-assign]  # looks on
         lock = waiter.lock("a", ttl=0.5)
@@ -53,8 +55,10 @@ async def test_one_whose_turn_comes_does_not_read_all_the_others(client: aio.Cli
     looks: asyncio.Queue[bool] = asyncio.Queue()
     attempt = client._connection.attempt
 
-    async def look_on(endpoint: str, method: Any, request: Any, timeout_s: float) -> Any:
-        found = await attempt(endpoint, method, request, timeout_s)
+    async def look_on(
+        endpoint: str, method: Any, request: Any, timeout_s: float, *, safe: bool = False
+    ) -> Any:
+        found = await attempt(endpoint, method, request, timeout_s, safe=safe)
         if method is calls.RANGE and request.keys_only:
             looks.put_nowait(True)
         return found
