@@ -1,17 +1,15 @@
 """Connections to the other members.
 
-Between two members there is one connection; the one with the higher id dials, and the other only if that does not come
-about, for the first may not know of it yet. Both sides introduce themselves with a `Hello`; who belongs to another
-cluster or speaks another protocol is turned away, and who was removed from this one is told. A member that is not known
-here is heard: it may have been added by entries that are yet to come. A new connection takes the place of an old one,
-and what is left unread in the old one is dropped, so that nobody sees two streams of one peer mixed. A connection over
-which nothing arrives for too long is closed: each side says at least `Ping`.
+Between two members there is one connection; see `dialing` for who makes it. Both sides introduce themselves with a
+`Hello`; who belongs to another cluster or speaks another protocol is turned away, and who was removed from this one is
+told. A member that is not known here is heard: it may have been added by entries that are yet to come. A new connection
+takes the place of an old one, and what is left unread in the old one is dropped, so that nobody sees two streams of one
+peer mixed. A connection over which nothing arrives for too long is closed: each side says at least `Ping`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import socket
 from collections.abc import Collection, Iterable
@@ -26,16 +24,13 @@ from coordinator.consensus.codec import (
     encode_frame,
 )
 from coordinator.consensus.connection import Connection
+from coordinator.consensus.dialing import Dialer
 from coordinator.consensus.interface import Peer
 from coordinator.consensus.settings import EngineConfig, split_address
 from coordinator.errors import ConfigError
 
 _log = logging.getLogger(__name__)
 
-REDIAL_MS_MIN = 50
-REDIAL_MS_MAX = 500
-STAND_IN_MS = 2_000
-"""The member with the lower id dials when there was no connection for this long."""
 STRANGERS_MAX = 64
 """Connections that have not introduced themselves yet; more are closed at once."""
 
@@ -48,6 +43,10 @@ class PeerListener(Protocol):
     def peer_connected(self, member: int, client_address: str) -> None: ...
 
     def peer_lost(self, member: int) -> None: ...
+
+    def peer_refused(self, member: int) -> None:
+        """A connection broke, and nobody listens any more where the member was: its process has ended."""
+        ...
 
     def peer_writable(self, member: int) -> None:
         """Sending was refused because of back-pressure, and is possible again."""
@@ -88,7 +87,7 @@ class TcpTransport:
         self.listener = listener
         self._peers: dict[int, Peer] = {}
         self._removed: frozenset[int] = frozenset()
-        self._dialing: dict[int, asyncio.Task[None]] = {}
+        self._dialing: dict[int, Dialer] = {}
         self._open: dict[int, Connection] = {}
         self._strangers: set[Connection] = set()
         self._server: asyncio.Server | None = None
@@ -118,28 +117,26 @@ class TcpTransport:
             raise ConfigError(f"can't listen for peers on {address}: {reason}") from None
         self._watching = loop.create_task(self._keep_watch())
         for peer in self._peers.values():
-            self._dialing[peer.id] = loop.create_task(self._dial(peer))
+            self._dialing[peer.id] = Dialer(self, peer)
 
     def set_peers(self, peers: Iterable[Peer], removed: Collection[int]) -> None:
         present = {peer.id: peer for peer in peers if peer.id != self.config.this.id}
         for id, known in self._peers.items():
-            if known != present.get(id) and (task := self._dialing.pop(id, None)) is not None:
-                task.cancel()
+            if known != present.get(id) and (dialer := self._dialing.pop(id, None)) is not None:
+                dialer.cancel()
         self._peers, self._removed = present, frozenset(removed)
         if self._watching is not None:
-            loop = asyncio.get_running_loop()
             for peer in present.values():
                 if peer.id not in self._dialing:
-                    self._dialing[peer.id] = loop.create_task(self._dial(peer))
+                    self._dialing[peer.id] = Dialer(self, peer)
 
     async def stop(self) -> None:
-        tasks = list(self._dialing.values())
+        tasks = [dialer.cancel() for dialer in self._dialing.values()]
         self._dialing.clear()
         if self._watching is not None:
+            self._watching.cancel()
             tasks.append(self._watching)
             self._watching = None
-        for task in tasks:
-            task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         if self._server is not None:
             self._server.close()
@@ -221,6 +218,15 @@ class TcpTransport:
             del self._open[connection.member]
             _log.info("lost the connection to member %s", self._name(connection.member))
             self.listener.peer_lost(connection.member)
+            dialer = self._dialing.get(connection.member)
+            if dialer is not None:
+                dialer.note_break()
+
+    def refused(self, member: int) -> None:
+        """Nobody listens where a member was connected just before."""
+        if member not in self._open:
+            _log.info("member %s has ended: it refuses connections", self._name(member))
+            self.listener.peer_refused(member)
 
     def _refusal(self, connection: Connection, hello: Message) -> str | None:
         if not isinstance(hello, Hello):
@@ -247,36 +253,6 @@ class TcpTransport:
     def _name(self, member: int) -> str:
         peer = self._peers.get(member)
         return str(member) if peer is None else peer.name
-
-    async def _dial(self, peer: Peer) -> None:
-        """Keeps a connection to a peer; the name is resolved again for each attempt."""
-        loop = asyncio.get_running_loop()
-        pause_ms = REDIAL_MS_MIN
-        while True:
-            if peer.id > self.config.this.id:
-                await self._await_dial(peer.id)
-            connection = Connection(self, peer.id)
-            with contextlib.suppress(OSError, TimeoutError):
-                async with asyncio.timeout(self.config.hello_timeout_ms / 1_000):
-                    host, port = split_address(peer.address)
-                    await loop.create_connection(
-                        lambda made=connection: made,
-                        host,
-                        port,
-                        ssl=self.config.client_tls,
-                    )
-                await connection.closed.wait()
-            pause_ms = REDIAL_MS_MIN if connection.member else min(2 * pause_ms, REDIAL_MS_MAX)
-            await asyncio.sleep(pause_ms / 1_000)
-
-    async def _await_dial(self, member: int) -> None:
-        """Returns when a member that should dial has not done so for long."""
-        loop = asyncio.get_running_loop()
-        absent_since = loop.time()
-        while loop.time() - absent_since < STAND_IN_MS / 1_000:
-            await asyncio.sleep(REDIAL_MS_MAX / 1_000)
-            if member in self._open:
-                absent_since = loop.time()
 
     async def _keep_watch(self) -> None:
         """Closes connections that went silent and pings where nothing else was said."""

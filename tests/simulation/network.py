@@ -23,6 +23,8 @@ LOOK_S = 0.05
 """How often ends look after their connections."""
 STAND_IN_S = 2.0
 """As in the transport: the member with the lower id dials when there was no connection for this long."""
+DIAL_PAUSE_S = (0.0, 0.02)
+"""As in the transport: so soon after a break the member that dials does so again, and the other one looks for it."""
 
 Way = tuple[int, int]
 """(sender, receiver)."""
@@ -111,6 +113,9 @@ class Network:
         """Bytes on their way in one direction above which sending is refused; 0: as configured."""
         self.paths: dict[Way, Path] = {}
         self.ends: dict[int, SimTransport] = {}
+        self.dark: set[int] = set()
+        """Members whose machine lost its power: nobody there refuses a connection."""
+        self.refusals = 0
         self.delivered = 0
         self._trace = trace
         loop.after(LOOK_S, None, self._look)
@@ -120,12 +125,15 @@ class Network:
 
     def join(self, end: SimTransport) -> None:
         self.ends[end.member] = end
+        self.dark.discard(end.member)
 
     def leave(self, end: SimTransport, *, announce: bool) -> None:
         """A member's process is gone; its operating system tells the others, if it can."""
         if self.ends.get(end.member) is end:
             del self.ends[end.member]
         end.started = False
+        if not announce:
+            self.dark.add(end.member)
         for other, wire in end.open.items():
             wire.closed.add(end.member)
             if announce:
@@ -256,6 +264,8 @@ class Network:
             del end.open[other]
             self._trace.note(f"n{end.member} lost n{other}")
             end.listener.peer_lost(other)
+            delay_s = DIAL_PAUSE_S[end.member < other] + self.chance.uniform(0, 0.001)
+            self.loop.after(delay_s, end.life, self._look_for, end, other)
 
     def _tell_closed(self, wire: Wire, closed: int, other: int) -> None:
         """The other end hears that this one is closed, unless the path is silent."""
@@ -286,6 +296,29 @@ class Network:
             wire.silent_since.pop(way, None)
         elif self.loop.now - wire.silent_since.setdefault(way, self.loop.now) > end.silence_s_max:
             self.loop.after(0.0, end.life, self._lose, end, other, wire)
+
+    def _look_for(self, end: SimTransport, other: int) -> None:
+        """A connection broke: the side that dials makes it anew at once, and both learn whether there is anybody."""
+        if other in end.open or other not in end.peers or not end.started:
+            return
+        there, back = self.path(end.member, other), self.path(other, end.member)
+        if there.blocked or back.blocked or other in self.dark:
+            return
+        # One attempt at a time: as long as the greetings may be on their way, there is no other.
+        greetings_s = 2 * (there.delay_s[1] + back.delay_s[1])
+        end.next_dial[other] = self.loop.now + max(greetings_s, self.chance.uniform(0.05, 0.5))
+        delay_s = self.chance.uniform(*there.delay_s) + self.chance.uniform(*back.delay_s)
+        target = self.ends.get(other)
+        if target is None or not target.started:
+            self.loop.after(delay_s, end.life, self._refuse, end, other)
+        elif not target.life.over and end.member > other:
+            self.loop.after(delay_s, target.life, self._accept, target, end)
+
+    def _refuse(self, end: SimTransport, other: int) -> None:
+        if end.started and other not in end.open:
+            self.refusals += 1
+            self._trace.note(f"n{end.member} is refused by n{other}")
+            end.listener.peer_refused(other)
 
     def _consider_dialing(self, end: SimTransport, other: int) -> None:
         now = self.loop.now

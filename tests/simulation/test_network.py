@@ -29,6 +29,9 @@ class Notes:
     def peer_connected(self, member: int, client_address: str) -> None:
         self.seen.append(f"+{member}")
 
+    def peer_refused(self, member: int) -> None:
+        self.seen.append(f"!{member}")
+
     def peer_lost(self, member: int) -> None:
         self.seen.append(f"-{member}")
 
@@ -156,9 +159,9 @@ def test_a_process_that_is_gone_is_noticed_at_once_or_by_its_silence() -> None:
         stage.lives[3].end()
         stage.network.leave(stage.ends[3], announce=False)
         await asyncio.sleep(0.5)
-        assert stage.notes[1].seen[-1] == "-2"
+        assert stage.notes[1].seen[-2:] == ["-2", "!2"]
         await asyncio.sleep(5)
-        assert stage.notes[1].seen[-1] == "-3"
+        assert stage.notes[1].seen[-1] == "-3", "a machine without power refuses nothing"
 
     staged(work)
 

@@ -214,6 +214,13 @@ class Core(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
         self._hooks.log_changed(index)
         return index
 
+    @property
+    def due_at(self) -> float:
+        """When the next heartbeat is due, or the election timeout is over."""
+        if self.leading:
+            return float(self._SyncObj__newAppendEntriesTime)
+        return float(self._SyncObj__raftElectionDeadline)
+
     def hasten_election(self, seconds: float) -> None:
         """Lets the election timeout end within some seconds, if not sooner."""
         deadline = min(self._SyncObj__raftElectionDeadline, self.now() + seconds)

@@ -1,4 +1,4 @@
-"""When the engine runs: once per turn of the loop in which something happened, and on a timer for its deadlines."""
+"""When the engine runs: once per turn of the loop in which something happened, and when its next deadline comes."""
 
 from __future__ import annotations
 
@@ -13,23 +13,30 @@ class Driver:
         self,
         run_pass: Callable[[], None],
         *,
-        tick_s: float,
+        wait_s: Callable[[], float],
+        again_s: float,
+        rest_s: float,
         stalled_s: float,
         stalled: Callable[[], None],
         failed: Callable[[BaseException], None],
     ) -> None:
-        """`stalled` is called before a pass that comes more than `stalled_s` after the one before it.
+        """`wait_s` says how long it is until the next deadline, in seconds; one that is over is looked at again after
+        `again_s`. There is a pass at least every `rest_s`. `stalled` is called before a pass that comes more than
+        `stalled_s` after the one before it.
 
         `failed` takes whatever a pass raises; no other pass follows.
         """
         self._run_pass = run_pass
-        self._tick_s = tick_s
+        self._wait_s = wait_s
+        self._again_s = again_s
+        self._rest_s = rest_s
         self._stalled_s = stalled_s
         self._stalled = stalled
         self._failed = failed
         self._due = False
         self._running = False
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
         self._last_pass = 0.0
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -37,7 +44,7 @@ class Driver:
         self._loop = asyncio.get_running_loop()
         self._running = True
         self._last_pass = self._loop.time()
-        self._on_timer()
+        self.kick()
 
     def stop(self) -> None:
         """No pass runs after this."""
@@ -65,11 +72,31 @@ class Driver:
                 self._stalled()
             self._last_pass = now
             self._run_pass()
+            left_s = self._left_s(now)
+            self._set_timer(now + (left_s if left_s > 0 else self._again_s))
         except Exception as error:
             self.stop()
             self._failed(error)
 
-    def _on_timer(self) -> None:
-        self.kick()
+    def _set_timer(self, at: float) -> None:
+        """Lets a pass run by then; one that is set for earlier finds out for itself when it is due."""
+        if not self._running or (self._timer is not None and self._timer_at <= at):
+            return
         assert self._loop is not None
-        self._timer = self._loop.call_later(self._tick_s, self._on_timer)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = at
+        self._timer = self._loop.call_at(at, self._on_timer)
+
+    def _left_s(self, now: float) -> float:
+        return min(self._wait_s(), self._last_pass + self._rest_s - now)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        assert self._loop is not None
+        now = self._loop.time()
+        left_s = self._left_s(now)
+        if left_s > 0:
+            self._set_timer(now + left_s)
+        else:
+            self.kick()

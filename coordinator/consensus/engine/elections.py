@@ -8,8 +8,11 @@ A member that is about to be removed stands for election until it knows that its
 it may be the only one that has the entry, and the others then can't elect anybody without it. Its own vote does not
 count.
 
-A leader whose connection broke is suspected at once, instead of after a whole election timeout: most leaders die with
-their process, and then the operating system closes their connections. The suspicion is worth a question, no more.
+A leader whose connection broke is suspected, for most leaders die with their process, and then the operating system
+closes their connections. If it also refuses a new one, the leader is gone: this member says so to whoever asks, and
+asks itself a moment later, at random, as the others have seen the same. A connection that breaks and is made anew is no
+reason to doubt a leader. One that can't be made is after a while, which is shorter than an election timeout. All this
+is worth a question, no more: the leader stays if a majority still hears it.
 """
 
 from __future__ import annotations
@@ -25,6 +28,11 @@ SUSPICION_SHARE_MIN = 0.25
 SUSPICION_SHARE_MAX = 0.5
 """Of the shortest election timeout: how long a leader whose connection broke may take to come back."""
 
+REFUSED_S_MAX = 0.015
+"""Within that, at random, a member asks for votes when the leader's process has ended."""
+ASK_AGAIN_S = 0.05
+"""Who did not grant a vote is asked again after that: it may learn only now that the leader is gone."""
+
 RACE_SHARE = 0.25
 """Of the shortest election timeout: for so long a member that asks holds its own against another that does."""
 
@@ -39,10 +47,14 @@ class Elections:
         self._race_s = RACE_SHARE * self._timeout_s_min
         self._asked_at: float | None = None
         """When the round of pre-votes under way began; None: there is none."""
+        self._asked_again_at = 0.0
         self._granted: set[int] = set()
         self._heard_at = 0.0
-        """When a leader was last heard; 0: not lately, or its connection broke since."""
+        """When a leader was last heard; 0: not lately."""
         self._suspected: int | None = None
+        """The leader, while its connection is broken."""
+        self._gone_at = 0.0
+        """When a leader that is suspected counts as not heard any more."""
         self.transfer_term = 0
         """The term of the election that the leader asked this member for; 0: none."""
 
@@ -59,9 +71,13 @@ class Elections:
             return True
         now = core.now()
         if self._asked_at is None or now - self._asked_at > self._timeout_s_min / 2:
-            self._asked_at = now
+            self._asked_at = self._asked_again_at = now
             self._granted.clear()
-            for member in core.others:
+        elif now - self._asked_again_at < ASK_AGAIN_S:
+            return False
+        self._asked_again_at = now
+        for member in core.others:
+            if member not in self._granted:
                 self._ask(member)
         return False
 
@@ -105,7 +121,10 @@ class Elections:
         core = self._core
         if core.leading:
             return core.quorum_answered_within(self._timeout_s_min)
-        return core.leader is not None and core.now() - self._heard_at < self._timeout_s_min
+        now = core.now()
+        if self._suspected is not None and self._suspected == core.leader and now >= self._gone_at:
+            return False
+        return core.leader is not None and now - self._heard_at < self._timeout_s_min
 
     def leader_heard(self) -> None:
         """A leader of this term is there."""
@@ -119,9 +138,17 @@ class Elections:
         if core.leading or core.leader != member:
             return
         share = random.uniform(SUSPICION_SHARE_MIN, SUSPICION_SHARE_MAX)
-        self._heard_at = 0.0
         self._suspected = member
+        self._gone_at = core.now() + share * self._timeout_s_min
         core.hasten_election(share * self._timeout_s_min)
+
+    def peer_refused(self, member: int) -> None:
+        """Nobody listens where a member was whose connection broke; if it led, it leads no more."""
+        core = self._core
+        if core.leading or self._suspected != member:
+            return
+        self._gone_at = core.now()
+        core.hasten_election(random.uniform(REFUSED_S_MAX / 15, REFUSED_S_MAX))
 
     def peer_connected(self, member: int) -> None:
         """A connection was made; what was sent to this member before may be lost."""

@@ -217,6 +217,12 @@ class Engine:
     def peer_lost(self, member: int) -> None:
         self._note_connection(member, False)
 
+    def peer_refused(self, member: int) -> None:
+        parts = self._running
+        if parts is not None:
+            parts.elections.peer_refused(member)
+            parts.driver.kick()
+
     def peer_writable(self, member: int) -> None:
         if self._running is not None:
             self._running.driver.kick()

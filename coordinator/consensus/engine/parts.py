@@ -81,7 +81,9 @@ class Parts:
         config, core, journal, send = self.config, self.core, self.journal, self.transport.send
         self.driver = Driver(
             self._run_pass,
-            tick_s=config.tick_ms / 1_000,
+            wait_s=lambda: core.due_at - core.now(),
+            again_s=config.tick_ms / 1_000,
+            rest_s=min(config.heartbeat_ms / 1_000, config.election_timeout_ms_min / 6_000),
             stalled_s=config.election_timeout_ms_min / 2_000,
             stalled=self._note_stall,
             failed=self.failed,

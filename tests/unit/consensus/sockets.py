@@ -53,6 +53,7 @@ class NotedListener:
         self.messages: list[tuple[int, Message]] = []
         self.connections: list[tuple[int, str]] = []
         self.losses: list[int] = []
+        self.refusals: list[int] = []
         self.writable: list[int] = []
         self.removals = 0
         self._changed = asyncio.Event()
@@ -69,6 +70,10 @@ class NotedListener:
 
     def peer_lost(self, member: int) -> None:
         self.losses.append(member)
+        self._changed.set()
+
+    def peer_refused(self, member: int) -> None:
+        self.refusals.append(member)
         self._changed.set()
 
     def peer_writable(self, member: int) -> None:

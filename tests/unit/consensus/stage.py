@@ -138,6 +138,10 @@ class Stage:
         self.transport.peers.discard(member)
         self.engine.peer_lost(member)
 
+    def refuse(self, member: int) -> None:
+        """Nobody listens any more where a member was."""
+        self.engine.peer_refused(member)
+
     def receive(self, member: int, message: Message) -> None:
         self.engine.message_received(member, message)
 
@@ -155,8 +159,10 @@ class Stage:
             await asyncio.sleep(0)
 
     async def until(self, done: Callable[[], bool]) -> None:
+        """Deadlines are an hour away here, and moved by hand: the engine looks at them all the time."""
         async with asyncio.timeout(10):
             while not done():
+                self.engine.parts.driver.kick()
                 await asyncio.sleep(0.001)
 
     def take(self, kind: type[M], member: int | None = None) -> list[M]:

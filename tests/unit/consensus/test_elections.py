@@ -14,7 +14,7 @@ from coordinator.consensus.codec import (
     Vote,
 )
 from coordinator.consensus.configuration import configuration_of, encode_configuration, without
-from coordinator.consensus.engine.elections import SUSPICION_SHARE_MAX
+from coordinator.consensus.engine.elections import REFUSED_S_MAX, SUSPICION_SHARE_MAX
 from coordinator.consensus.engine.log import MEMBERS
 from coordinator.consensus.interface import Peer, Role
 from coordinator.errors import MemberRemoved
@@ -111,6 +111,51 @@ async def test_a_leader_whose_connection_broke_is_suspected_soon(tmp_path: Path)
         stage.connect(2)
         waits = core._SyncObj__raftElectionDeadline - core.now()
         assert waits > 0.9 * stage.config.election_timeout_ms_min / 1_000, "it is back"
+
+
+async def test_a_leader_that_refuses_to_be_connected_is_gone(tmp_path: Path) -> None:
+    async with Stage(tmp_path) as stage:
+        stage.append(2, 1, (1, 0), 1)
+        await stage.settle()
+        core, elections = stage.engine.parts.core, stage.engine.parts.elections
+        stage.refuse(2)
+        stage.refuse(3)
+        assert elections.leader_stands(), "its connection never broke, whatever the others say"
+        stage.disconnect(2)
+        assert elections.leader_stands()
+        stage.refuse(3)
+        assert elections.leader_stands()
+        stage.refuse(2)
+        assert not elections.leader_stands()
+        assert core._SyncObj__raftElectionDeadline - core.now() <= REFUSED_S_MAX
+        await stage.until(lambda: len(stage.kept(PreVote)) >= 2)
+        stage.append(2, 1, (1, 0), 1)  # somebody else took its address, and it is well
+        await stage.settle()
+        assert elections.leader_stands()
+
+
+async def test_a_leader_that_can_not_be_connected_is_gone_after_a_while(tmp_path: Path) -> None:
+    async with Stage(tmp_path) as stage:
+        stage.append(2, 1, (1, 0), 1)
+        await stage.settle()
+        elections = stage.engine.parts.elections
+        stage.disconnect(2)
+        assert elections.leader_stands()
+        elections._gone_at = stage.engine.parts.core.now()
+        assert not elections.leader_stands()
+        stage.connect(2)
+        assert elections.leader_stands()
+
+
+async def test_who_grants_nothing_is_asked_again_soon(tmp_path: Path) -> None:
+    async with Stage(tmp_path, 5) as stage:
+        question = await ask(stage)
+        stage.receive(3, PreVoteGrant(1))
+        stage.clear()
+        await stage.until(lambda: len(stage.kept(PreVote)) >= 3)
+        assert stage.take(PreVote, 2) == [question] and not stage.take(PreVote, 3)
+        stage.receive(4, PreVoteGrant(1))  # with the earlier one they are enough
+        await stage.until(lambda: stage.role() is Role.CANDIDATE)
 
 
 async def test_a_leader_that_hands_over_is_obeyed_at_once(tmp_path: Path) -> None:

@@ -317,6 +317,10 @@ async def test_a_lost_leader_may_be_replaced(tmp_path: Path) -> None:
     async with Stage(tmp_path) as stage:
         await follow(stage, term=2)
         stage.disconnect(2)
+        stage.receive(3, PreVote(3, 4, 2))
+        await stage.settle()
+        assert not stage.take(PreVoteGrant), "a connection may break while the leader is well"
+        stage.refuse(2)
         stage.receive(3, PreVote(3, 3, 2))
         stage.receive(3, PreVote(3, 99, 1))
         await stage.settle()

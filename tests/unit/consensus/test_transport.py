@@ -123,7 +123,7 @@ async def test_the_other_side_dials_when_the_one_that_should_does_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The newcomer with the higher id may not know the other one, which was added after it."""
-    monkeypatch.setattr("coordinator.consensus.transport.STAND_IN_MS", 50)
+    monkeypatch.setattr("coordinator.consensus.dialing.STAND_IN_MS", 50)
     peers = free_peers(2)
     async with End(peers, 2) as two:
         two.transport.set_peers(peers[1:], ())
