@@ -116,7 +116,7 @@ class Timing:
 
     heartbeat_ms: int = 100
     election_timeout_ms_min: int = 600
-    election_timeout_ms_max: int = 1_200
+    election_timeout_ms_max: int = 900
     tick_ms: int = 20
     """Granularity of consensus deadlines. A proposal never waits for a tick."""
     request_timeout_ms_default: int = 10_000
