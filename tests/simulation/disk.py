@@ -31,6 +31,7 @@ class SimDisk:
         """So many operations from now the process ends within one."""
         self.usual_slowness = 1.0
         self.slowness = 1.0
+        self.syncs = 0
         self.faults = 0
         """Operations that were made to fail."""
         self._chance = chance
@@ -118,6 +119,7 @@ class SimDisk:
 
     def sync(self, name: str) -> None:
         self._count()
+        self.syncs += 1
         if self.failing:
             raise self._refuse(errno.EIO)
         self._file(name).synced = bytes(self._file(name).content)
