@@ -6,6 +6,10 @@ import asyncio
 from collections.abc import Callable
 
 
+GRAIN_S = 0.002
+"""Timers of the loop may fire a little early; what is left then is not waited for in ever smaller steps."""
+
+
 class Driver:
     """Calls `run_pass` at most once per loop turn."""
 
@@ -73,7 +77,7 @@ class Driver:
             self._last_pass = now
             self._run_pass()
             left_s = self._left_s(now)
-            self._set_timer(now + (left_s if left_s > 0 else self._again_s))
+            self._set_timer(now + (max(left_s, GRAIN_S) if left_s > 0 else self._again_s))
         except Exception as error:
             self.stop()
             self._failed(error)
@@ -97,6 +101,6 @@ class Driver:
         now = self._loop.time()
         left_s = self._left_s(now)
         if left_s > 0:
-            self._set_timer(now + left_s)
+            self._set_timer(now + max(left_s, GRAIN_S))
         else:
             self.kick()
