@@ -265,7 +265,8 @@ class _WatchSession:
     async def _tell_all(self) -> None:
         """Tells what all watches that are ready now have to tell, as much as fits one message."""
         group = self._new_group()
-        for _ in range(self._watches.ready_count):
+        # At least once: what is asked in vain knows that there is nothing, and lets this stream wait.
+        for _ in range(max(1, self._watches.ready_count)):
             taken = self._watches.take()
             if taken is None:
                 break

@@ -9,6 +9,7 @@ from typing import Any
 from unittest import mock
 
 from coordinator.api import render
+from coordinator.node.watches import WatchStream
 from coordinator.state.commands import (
     Put,
     Write,
@@ -82,6 +83,17 @@ async def test_an_event_is_encoded_once_and_sent_once_to_a_client() -> None:
                     for watch in watches:
                         assert len((await watch.next()).events) == 1
         assert encoded == 20 and sent <= 20 * 3 + 3, (encoded, sent)
+        waits = 0
+        wait = WatchStream.wait
+
+        async def count_wait(self: WatchStream) -> None:
+            nonlocal waits
+            waits += 1
+            await wait(self)
+
+        with mock.patch.object(WatchStream, "wait", count_wait):
+            await asyncio.sleep(0.2)
+        assert waits == 0, "who watches costs nothing while nothing happens"
         for client in clients:
             await client.close()
 

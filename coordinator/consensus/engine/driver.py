@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-
 GRAIN_S = 0.002
 """Timers of the loop may fire a little early; what is left then is not waited for in ever smaller steps."""
 
