@@ -15,7 +15,6 @@ import platform
 import shutil
 import subprocess
 import sys
-import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
@@ -23,32 +22,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import uvloop
 
+from benchmarks.peers.plan import UNITS, Found, Scale, measure
 from benchmarks.peers.report import Sample, table
 from benchmarks.peers.systems import JAR, PROGRAMS, SYSTEMS
-from benchmarks.peers.workloads import CALLERS_MAX, HOT, VALUE, WORKLOADS, closed_loop, key_of
-
-WARM_UP_CALLERS = 64
-
-
-async def measure(name: str, workloads: list[str], seconds: float) -> dict[str, Sample]:
-    """Runs workloads on a fresh cluster of a system."""
-    found: dict[str, Sample] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        system = SYSTEMS[name](Path(folder) / name)
-        try:
-            client = await system.connect()
-            callers = max((WARM_UP_CALLERS, *(WORKLOADS[w][0] for w in workloads)))
-            await client.prepare([key_of(c) for c in range(min(callers, CALLERS_MAX))], VALUE)
-            await client.prepare([HOT], VALUE)
-            warm_up = WORKLOADS["put, 64 callers"][1](client)
-            await closed_loop(system, WARM_UP_CALLERS, min(seconds, 3.0), warm_up)
-            for workload in workloads:
-                count, make = WORKLOADS[workload]
-                found[workload] = await closed_loop(system, count, seconds, make(client))
-            await client.close()
-        finally:
-            system.stop()
-    return found
 
 
 def installed(name: str) -> bool:
@@ -95,24 +71,35 @@ def main() -> None:
         )
         systems.remove(name)
     words = (options.workloads or "").split(";")
-    workloads = [w for w in WORKLOADS if any(word in w for word in words)]
-    if not workloads:
-        parser.error(f"no such workload; there are: {'; '.join(WORKLOADS)}")
-    results: dict[str, dict[str, list[Sample]]] = {w: {s: [] for s in systems} for w in workloads}
+    rows = [row for row in UNITS if any(word in row for word in words)]
+    if not rows:
+        parser.error(f"no such workload; there are: {'; '.join(UNITS)}")
+    found: Found = {}
     for number in range(options.rounds):
+        scale = Scale(options.seconds, options.quick, number == 0)
         for name in systems:
             print(f"round {number + 1} of {options.rounds}: {name} ...", flush=True)
-            samples = uvloop.run(measure(name, workloads, options.seconds))
-            for workload, sample in samples.items():
-                results[workload][name].append(sample)
+            for at, samples in uvloop.run(measure(name, rows, scale)).items():
+                found.setdefault(at, []).extend(samples)
+    results = by_row(found)
     print(f"\n{versions(systems)}; {options.rounds} rounds of {options.seconds:g} s\n")
-    print(table(results))
+    print(table(results, UNITS))
     if options.json:
         raw = {
-            w: {s: [asdict(sample) for sample in found] for s, found in by.items()}
-            for w, by in results.items()
+            row: {s: [asdict(sample) for sample in samples] for s, samples in by.items()}
+            for row, by in results.items()
         }
         Path(options.json).write_text(json.dumps(raw, indent=2))
+
+
+def by_row(found: Found) -> dict[str, dict[str, list[Sample]]]:
+    """Returns samples in the order of rows."""
+    results: dict[str, dict[str, list[Sample]]] = {}
+    for row in UNITS:
+        of_row = {system: samples for (at, system), samples in found.items() if at == row}
+        if of_row:
+            results[row] = of_row
+    return results
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The systems that are measured, each three members on this machine with its default durability, and their clients."""
+"""The systems that are measured, each three members on this machine with its default durability."""
 
 from __future__ import annotations
 
@@ -8,93 +8,69 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol, TypeVar
 
-import grpc
-
-from benchmarks.peers.zookeeper_client import ZooKeeperClient, ZooKeeperError
-from coordinator.gateways.etcd.pb import kv_pb2 as etcd_pb2
-from coordinator_client import Key, Put, aio
+from benchmarks.peers.clients import Client, CoordinatorClient, CoordinatorSessions, Sessions
+from benchmarks.peers.etcd_client import EtcdClient, EtcdSessions
+from benchmarks.peers.zookeeper_adapter import ZooKeeperAdapter, ZooKeeperSessions
+from benchmarks.peers.zookeeper_client import ZooKeeperClient
 from coordinator_client.testing.nodes import find_free_ports
 from scripts.localcluster.cluster import LocalCluster
 from tests.cluster.harness import find_base_port
 
 START_TIMEOUT_S = 60.0
+ATTEMPT_TIMEOUT_S = 5.0
+RETRY_S = 0.02
 MEMBERS = 3
 JAR = Path("/usr/share/java/zookeeper.jar")
 """Debian's, which names all others that it needs."""
-BAD_VERSION, NODE_EXISTS = -103, -110
 
-
-class Client(Protocol):
-    """What the workloads ask for. Callers share it. Keys are made by `prepare` before anything else is asked."""
-
-    async def prepare(self, keys: list[str], value: bytes) -> None: ...
-
-    async def put(self, key: str, value: bytes) -> object: ...
-
-    async def get(self, key: str) -> object:
-        """Reads what is true of the cluster, as far as the system offers that."""
-        ...
-
-    async def get_local(self, key: str) -> object:
-        """Reads what the server in use knows."""
-        ...
-
-    async def read_version(self, key: str) -> int:
-        """Returns the version, for a write that fails if it is not the newest."""
-        ...
-
-    async def compare_and_set(self, key: str, version: int, value: bytes) -> int | None:
-        """Writes if the key has the version; returns the new one, None if it had another."""
-        ...
-
-    async def close(self) -> None: ...
+T = TypeVar("T")
 
 
 class System(Protocol):
-    """A cluster that runs."""
+    """A cluster, whose processes run since it was made. Members are numbered from 0."""
 
     name: str
-    processes: list[int]
 
-    async def connect(self) -> Client: ...
+    @property
+    def processes(self) -> list[int]:
+        """Those of the members, in their order."""
+        ...
+
+    async def connect(self, start: int = 0) -> Client:
+        """Returns a client as programs have it; it begins with member `start`. Waits until the cluster serves."""
+        ...
+
+    async def connect_to(self, member: int) -> Client:
+        """Returns a client of one member, which may not serve yet. Raises OSError."""
+        ...
+
+    def sessions(self, start: int, ttl_s: float) -> Sessions:
+        """Returns a connection for sessions, with member `start` where a client uses one."""
+        ...
+
+    async def find_leader(self) -> int: ...
+
+    def revive(self, member: int) -> None:
+        """Starts a member that was killed, with its data."""
+        ...
 
     def stop(self) -> None: ...
 
 
-class CoordinatorClient:
-    """Ours, with the client library."""
-
-    def __init__(self, endpoints: list[str]) -> None:
-        self._client = aio.connect(endpoints)
-
-    async def prepare(self, keys: list[str], value: bytes) -> None:
-        for key in keys:
-            await self._client.put(key, value)
-
-    async def put(self, key: str, value: bytes) -> object:
-        return await self._client.put(key, value)
-
-    async def get(self, key: str) -> object:
-        return await self._client.get(key)
-
-    async def get_local(self, key: str) -> object:
-        return await self._client.get(key, local=True)
-
-    async def read_version(self, key: str) -> int:
-        found = await self._client.get(key)
-        assert found is not None
-        return found.mod_revision
-
-    async def compare_and_set(self, key: str, version: int, value: bytes) -> int | None:
-        txn = self._client.txn().when(Key(key).mod_revision == version).then(Put(key, value))
-        result = await txn.commit()
-        return result.revision if result.succeeded else None
-
-    async def close(self) -> None:
-        await self._client.close()
+async def until(attempt: Callable[[], Awaitable[T]], timeout_s: float = START_TIMEOUT_S) -> T:
+    """Makes an attempt again and again until it succeeds. Raises what the last one raised."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            return await asyncio.wait_for(attempt(), ATTEMPT_TIMEOUT_S)
+        except Exception:
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(RETRY_S)
 
 
 class Coordinator:
@@ -105,62 +81,32 @@ class Coordinator:
     def __init__(self, folder: Path) -> None:
         self._cluster = LocalCluster(folder)
         self._cluster.start(MEMBERS, find_base_port(MEMBERS))
-        self._cluster.wait_leader()
-        self.processes = [node.pid for node in self._cluster.nodes if node.pid is not None]
+        self._endpoints = [node.client for node in self._cluster.nodes]
 
-    async def connect(self) -> Client:
-        return CoordinatorClient([node.client for node in self._cluster.nodes])
+    @property
+    def processes(self) -> list[int]:
+        return [node.pid for node in self._cluster.nodes if node.pid is not None]
+
+    async def connect(self, start: int = 0) -> Client:
+        client = CoordinatorClient(self._endpoints)
+        await until(lambda: client.get("/started"))
+        return client
+
+    async def connect_to(self, member: int) -> Client:
+        return CoordinatorClient([self._endpoints[member]])
+
+    def sessions(self, start: int, ttl_s: float) -> Sessions:
+        return CoordinatorSessions(self._endpoints, ttl_s)
+
+    async def find_leader(self) -> int:
+        name = await asyncio.to_thread(self._cluster.wait_leader)
+        return [node.name for node in self._cluster.nodes].index(name)
+
+    def revive(self, member: int) -> None:
+        self._cluster.restart(member + 1)
 
     def stop(self) -> None:
         self._cluster.stop()
-
-
-class EtcdClient:
-    """etcd's, with grpc.aio stubs: no Python client of it is faster."""
-
-    def __init__(self, endpoint: str) -> None:
-        self._channel = grpc.aio.insecure_channel(endpoint)
-        pb = etcd_pb2
-        self._put = self._stub("Put", pb.PutResponse)
-        self._range = self._stub("Range", pb.RangeResponse)
-        self._txn = self._stub("Txn", pb.TxnResponse)
-
-    def _stub(self, method: str, response: type[Any]) -> Any:
-        return self._channel.unary_unary(
-            f"/etcdserverpb.KV/{method}",
-            request_serializer=lambda message: message.SerializeToString(),
-            response_deserializer=response.FromString,
-        )
-
-    async def prepare(self, keys: list[str], value: bytes) -> None:
-        for key in keys:
-            await self.put(key, value)
-
-    async def put(self, key: str, value: bytes) -> object:
-        return await self._put(etcd_pb2.PutRequest(key=key.encode(), value=value))
-
-    async def get(self, key: str) -> object:
-        return await self._range(etcd_pb2.RangeRequest(key=key.encode()))
-
-    async def get_local(self, key: str) -> object:
-        return await self._range(etcd_pb2.RangeRequest(key=key.encode(), serializable=True))
-
-    async def read_version(self, key: str) -> int:
-        found = await self._range(etcd_pb2.RangeRequest(key=key.encode()))
-        revision: int = found.kvs[0].mod_revision
-        return revision
-
-    async def compare_and_set(self, key: str, version: int, value: bytes) -> int | None:
-        pb = etcd_pb2
-        compare = pb.Compare(
-            key=key.encode(), result=pb.Compare.EQUAL, target=pb.Compare.MOD, mod_revision=version
-        )
-        put = pb.RequestOp(request_put=pb.PutRequest(key=key.encode(), value=value))
-        reply = await self._txn(pb.TxnRequest(compare=[compare], success=[put]))
-        return int(reply.header.revision) if reply.succeeded else None
-
-    async def close(self) -> None:
-        await self._channel.close()
 
 
 class _Spawned:
@@ -168,15 +114,26 @@ class _Spawned:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._commands: list[list[str]] = []
         self._children: list[subprocess.Popen[bytes]] = []
-        self.processes: list[int] = []
 
-    def _spawn(self, name: str, command: list[str]) -> None:
+    @property
+    def processes(self) -> list[int]:
+        return [child.pid for child in self._children]
+
+    def _spawn(self, command: list[str]) -> subprocess.Popen[bytes]:
         self._folder.mkdir(parents=True, exist_ok=True)
-        with (self._folder / f"{name}.log").open("wb") as log:
-            child = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
-        self._children.append(child)
-        self.processes.append(child.pid)
+        with (self._folder / "servers.log").open("ab") as log:
+            return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+
+    def _start(self, commands: list[list[str]]) -> None:
+        self._commands = commands
+        for command in commands:
+            self._children.append(self._spawn(command))
+
+    def revive(self, member: int) -> None:
+        self._children[member].wait()
+        self._children[member] = self._spawn(self._commands[member])
 
     def stop(self) -> None:
         for child in self._children:
@@ -197,6 +154,7 @@ class Etcd(_Spawned):
         clients = {name: f"http://127.0.0.1:{ports.pop()}" for name in names}
         peers = {name: f"http://127.0.0.1:{ports.pop()}" for name in names}
         cluster = ",".join(f"{name}={peers[name]}" for name in names)
+        commands = []
         for name in names:
             urls = [
                 *("--listen-client-urls", clients[name]),
@@ -206,60 +164,40 @@ class Etcd(_Spawned):
                 *("--initial-cluster", cluster),
             ]
             data = str(folder / name)
-            self._spawn(name, ["etcd", "--name", name, "--data-dir", data, *urls])
+            commands.append(["etcd", "--name", name, "--data-dir", data, *urls])
+        self._start(commands)
         self._endpoints = [clients[name].removeprefix("http://") for name in names]
 
-    async def connect(self) -> Client:
-        await _until(lambda: self._answers(self._endpoints[0]))
-        return EtcdClient(self._endpoints[0])
+    async def connect(self, start: int = 0) -> Client:
+        async def open_one() -> EtcdClient:
+            client = EtcdClient(self._endpoints[start % MEMBERS])
+            try:
+                await client.get("/started")
+            except BaseException:
+                await client.close()
+                raise
+            return client
 
-    @staticmethod
-    async def _answers(endpoint: str) -> None:
-        client = EtcdClient(endpoint)
-        try:
-            await client.put("/started", b"")
-        finally:
-            await client.close()
+        return await until(open_one)
 
+    async def connect_to(self, member: int) -> Client:
+        return EtcdClient(self._endpoints[member])
 
-class ZooKeeperAdapter:
-    """ZooKeeper's, with the bare client. A read that is true of the cluster is a `sync` and a read, sent together."""
+    def sessions(self, start: int, ttl_s: float) -> Sessions:
+        return EtcdSessions(self._endpoints[start % MEMBERS], ttl_s)
 
-    def __init__(self, client: ZooKeeperClient) -> None:
-        self._client = client
-
-    async def prepare(self, keys: list[str], value: bytes) -> None:
-        for key in keys:
-            parts = key.strip("/").split("/")
-            for depth in range(1, len(parts) + 1):
+    async def find_leader(self) -> int:
+        async def look() -> int:
+            for number, endpoint in enumerate(self._endpoints):
+                client = EtcdClient(endpoint)
                 try:
-                    await self._client.create("/" + "/".join(parts[:depth]), value)
-                except ZooKeeperError as error:
-                    if error.code != NODE_EXISTS:
-                        raise
+                    if await client.leads():
+                        return number
+                finally:
+                    await client.close()
+            raise ConnectionError("no member of etcd leads")
 
-    async def put(self, key: str, value: bytes) -> object:
-        return await self._client.set(key, value)
-
-    async def get(self, key: str) -> object:
-        return await self._client.get_synced(key)
-
-    async def get_local(self, key: str) -> object:
-        return await self._client.get(key)
-
-    async def read_version(self, key: str) -> int:
-        return (await self._client.get(key))[1]
-
-    async def compare_and_set(self, key: str, version: int, value: bytes) -> int | None:
-        try:
-            return await self._client.set(key, value, version)
-        except ZooKeeperError as error:
-            if error.code == BAD_VERSION:
-                return None
-            raise
-
-    async def close(self) -> None:
-        await self._client.close()
+        return await until(look)
 
 
 class ZooKeeper(_Spawned):
@@ -272,13 +210,14 @@ class ZooKeeper(_Spawned):
         numbers = range(1, MEMBERS + 1)
         ports = find_free_ports(3 * MEMBERS)
         servers = [f"server.{n}=127.0.0.1:{ports.pop()}:{ports.pop()}" for n in numbers]
-        self._endpoints = []
+        self.endpoints = []
+        commands = []
         for number in numbers:
             data = folder / f"z{number}"
             data.mkdir(parents=True)
             (data / "myid").write_text(str(number))
             port = ports.pop()
-            self._endpoints.append(f"127.0.0.1:{port}")
+            self.endpoints.append(f"127.0.0.1:{port}")
             config = data / "zoo.cfg"
             settings = ["tickTime=2000", "initLimit=10", "syncLimit=5", f"dataDir={data}"]
             settings += [f"clientPort={port}", "clientPortAddress=127.0.0.1"]
@@ -286,30 +225,37 @@ class ZooKeeper(_Spawned):
             config.write_text("\n".join(settings))
             java = ["java", "-Xmx1000m", "-cp", str(JAR)]
             main = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
-            self._spawn(f"z{number}", [*java, main, str(config)])
+            commands.append([*java, main, str(config)])
+        self._start(commands)
 
-    async def connect(self) -> Client:
-        client: list[ZooKeeperClient] = []
+    async def connect(self, start: int = 0) -> Client:
+        return await until(lambda: self.connect_to(start % MEMBERS))
 
-        async def open_one() -> None:
-            client.append(await ZooKeeperClient.connect(self._endpoints[0]))
+    async def connect_to(self, member: int) -> Client:
+        return ZooKeeperAdapter(await ZooKeeperClient.connect(self.endpoints[member]))
 
-        await _until(open_one)
-        return ZooKeeperAdapter(client[-1])
+    def sessions(self, start: int, ttl_s: float) -> Sessions:
+        return ZooKeeperSessions(self.endpoints[start % MEMBERS], ttl_s)
+
+    async def find_leader(self) -> int:
+        async def look() -> int:
+            for number, endpoint in enumerate(self.endpoints):
+                host, _, port = endpoint.rpartition(":")
+                reader, writer = await asyncio.open_connection(host, int(port))
+                writer.write(b"srvr")
+                told = await reader.read()
+                writer.close()
+                if b"Mode: leader" in told:
+                    return number
+            raise ConnectionError("no member of ZooKeeper leads")
+
+        return await until(look)
 
 
-async def _until(attempt: Any) -> None:
-    """Makes an attempt again and again until it succeeds. Raises what the last one raised."""
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while True:
-        try:
-            return await asyncio.wait_for(attempt(), 5)
-        except Exception:
-            if time.monotonic() > deadline:
-                raise
-            await asyncio.sleep(0.1)
-
-
-SYSTEMS: dict[str, Any] = {"coordinator": Coordinator, "etcd": Etcd, "zookeeper": ZooKeeper}
+SYSTEMS: dict[str, Callable[[Path], System]] = {
+    "coordinator": Coordinator,
+    "etcd": Etcd,
+    "zookeeper": ZooKeeper,
+}
 PROGRAMS = {"etcd": "etcd", "zookeeper": "java"}
 """What must be installed for a system, beside what this project installs."""

@@ -7,10 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import struct
+import time
 from collections import deque
+from collections.abc import Callable
 from typing import Any, cast
 
-CREATE, GET_DATA, SET_DATA, SYNC, PING = 1, 4, 5, 9, 11
+CREATE, GET_DATA, SET_DATA, CHILDREN, SYNC, PING, ADD_WATCH = 1, 4, 5, 8, 9, 11, 106
+EPHEMERAL = 1
+PERSISTENT, PERSISTENT_RECURSIVE = 0, 1
+NODE_DELETED, NODE_CHANGED = 2, 3
+"""Kinds of events."""
 PING_XID, WATCH_XID = -2, -1
 ANYONE = struct.pack("!ii", 1, 31) + b"\0\0\0\5world" + b"\0\0\0\6anyone"
 VERSION_OFFSET = 32
@@ -43,6 +49,16 @@ class ZooKeeperClient(asyncio.Protocol):
         self._xid = 0
         self._connected: asyncio.Future[int] = self._loop.create_future()
         self._pinging: asyncio.Task[None] | None = None
+        self._lost: Exception | None = None
+        self._pinged_s = self._heard_s = 0.0
+        self._granted_s = 0.0
+        self.on_event: Callable[[int, str], None] = lambda kind, path: None
+        """Called with the kind and the path of every event of a watch."""
+
+    @property
+    def lives_until_s(self) -> float:
+        """Until when the session lives if nothing more is sent, on the monotonic clock."""
+        return self._heard_s + self._granted_s
 
     @classmethod
     async def connect(cls, address: str, timeout_ms: int = 10_000) -> ZooKeeperClient:
@@ -50,14 +66,17 @@ class ZooKeeperClient(asyncio.Protocol):
         host, _, port = address.rpartition(":")
         _, client = await asyncio.get_running_loop().create_connection(cls, host, int(port))
         hello = struct.pack("!iqiqi16s?", 0, 0, timeout_ms, 0, 16, bytes(16), False)
+        client._pinged_s = client._heard_s = time.monotonic()
         client._send(hello)
         granted_ms = await client._connected
+        client._granted_s = granted_ms / 1000
         client._pinging = asyncio.create_task(client._ping(granted_ms / 1000 / PINGS_PER_TIMEOUT))
         return client
 
     async def _ping(self, period_s: float) -> None:
         while True:
             await asyncio.sleep(period_s)
+            self._pinged_s = time.monotonic()
             self._send(struct.pack("!ii", PING_XID, PING))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -65,6 +84,7 @@ class ZooKeeperClient(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         lost = error or ConnectionError("the server closed the connection")
+        self._lost = lost
         waiting: list[asyncio.Future[Any]] = [self._connected, *self._waiting]
         for waiter in waiting:
             if not waiter.done():
@@ -78,8 +98,8 @@ class ZooKeeperClient(asyncio.Protocol):
         self._outgoing.append(struct.pack("!i", len(frame)) + frame)
 
     def _flush(self) -> None:
-        assert self._transport is not None
-        self._transport.write(b"".join(self._outgoing))
+        if self._transport is not None and self._lost is None:
+            self._transport.write(b"".join(self._outgoing))
         self._outgoing.clear()
 
     def data_received(self, data: bytes) -> None:
@@ -99,7 +119,12 @@ class ZooKeeperClient(asyncio.Protocol):
             self._connected.set_result(granted_ms)
             return
         xid, _, code = struct.unpack_from("!iqi", frame)
-        if xid in (PING_XID, WATCH_XID):
+        if xid == PING_XID:
+            self._heard_s = self._pinged_s
+            return
+        if xid == WATCH_XID:
+            kind, _, length = struct.unpack_from("!iii", frame, 16)
+            self.on_event(kind, frame[28 : 28 + length].decode())
             return
         waiter = self._waiting.popleft()
         if waiter.done():
@@ -110,16 +135,32 @@ class ZooKeeperClient(asyncio.Protocol):
             waiter.set_result(frame[16:])
 
     def _ask(self, operation: int, body: bytes) -> asyncio.Future[bytes]:
+        self.check()
         self._xid += 1
         waiter: asyncio.Future[bytes] = self._loop.create_future()
         self._waiting.append(waiter)
         self._send(struct.pack("!ii", self._xid, operation) + body)
         return waiter
 
-    async def create(self, path: str, value: bytes) -> None:
-        """Makes a node. Raises ZooKeeperError."""
-        body = _text(path) + struct.pack("!i", len(value)) + value + ANYONE + struct.pack("!i", 0)
-        await self._ask(CREATE, body)
+    async def create(self, path: str, value: bytes, flags: int = 0) -> None:
+        """Makes a node; with EPHEMERAL it goes when the session ends. Raises ZooKeeperError."""
+        body = _text(path) + struct.pack("!i", len(value)) + value + ANYONE
+        await self._ask(CREATE, body + struct.pack("!i", flags))
+
+    async def children(self, path: str) -> list[str]:
+        """Returns the names of the nodes below one. Raises ZooKeeperError."""
+        reply = await self._ask(CHILDREN, _text(path) + b"\0")
+        (count,) = struct.unpack_from("!i", reply)
+        names, offset = [], 4
+        for _ in range(count):
+            (length,) = struct.unpack_from("!i", reply, offset)
+            names.append(reply[offset + 4 : offset + 4 + length].decode())
+            offset += 4 + length
+        return names
+
+    async def add_watch(self, path: str, mode: int) -> None:
+        """Lets the server tell all changes of a node, and if recursive of all below it. Raises ZooKeeperError."""
+        await self._ask(ADD_WATCH, _text(path) + struct.pack("!i", mode))
 
     async def get(self, path: str) -> tuple[bytes, int]:
         """Returns a node's value and version, as the server knows them. Raises ZooKeeperError."""
@@ -142,8 +183,13 @@ class ZooKeeperClient(asyncio.Protocol):
         new: int = struct.unpack_from("!i", reply, VERSION_OFFSET)[0]
         return new
 
+    def check(self) -> None:
+        """Raises ConnectionError if the connection is lost."""
+        if self._lost is not None:
+            raise ConnectionError("the connection is lost") from self._lost
+
     async def close(self) -> None:
-        """Ends the session."""
+        """Closes the connection; the session lives on until its time is up."""
         if self._pinging is not None:
             self._pinging.cancel()
         if self._transport is not None:

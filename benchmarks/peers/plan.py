@@ -1,0 +1,116 @@
+"""All that is measured, and in which order."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.peers.fanout import FanOut
+from benchmarks.peers.loops import LOOPS, closed_loop, prepare
+from benchmarks.peers.report import Sample
+from benchmarks.peers.systems import SYSTEMS, System
+
+WARM_UP_CALLERS = 64
+WARM_UP_S_MAX = 3.0
+
+Found = dict[tuple[str, str], list[Sample]]
+"""Samples by row and system."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much is measured."""
+
+    seconds: float
+    """Of each loop."""
+    quick: bool
+    first: bool
+    """Whether this is the first round, in which the longest workloads run."""
+
+
+async def run_loops(system: System, scale: Scale, rows: list[str]) -> Found:
+    client = await system.connect()
+    await prepare(client)
+    warm_up = LOOPS["put, 64 callers"][1](client)
+    await closed_loop(system, WARM_UP_CALLERS, min(scale.seconds, WARM_UP_S_MAX), warm_up)
+    found: Found = {}
+    for row in rows:
+        count, make = LOOPS[row]
+        sample = await closed_loop(system, count, scale.seconds, make(client))
+        found[row, system.name] = [sample]
+    await client.close()
+    return found
+
+
+@dataclass(frozen=True)
+class _Watching:
+    watchers: int
+    puts: int | None = None
+    """At most so many, as fast as they are delivered."""
+    per_s: float | None = None
+    """Puts in a second; None: as fast as they are delivered."""
+
+
+WATCHING = {
+    "events to 100 watchers": _Watching(100),
+    "events to 1,000 watchers": _Watching(1_000),
+    "events to 10,000 watchers": _Watching(10_000, puts=20),
+    "put to event, 1,000 watchers, 2 puts/s": _Watching(1_000, puts=20, per_s=2.0),
+}
+QUICK_SHARE = 4
+
+
+async def run_watching(system: System, scale: Scale, rows: list[str]) -> Found:
+    found: Found = {}
+    for row in rows:
+        plan = WATCHING[row]
+        puts = plan.puts and (plan.puts // QUICK_SHARE if scale.quick else plan.puts)
+        watching = FanOut(system, plan.watchers)
+        try:
+            await watching.open()
+            if plan.per_s is None:
+                sample = await watching.saturate(60.0 if puts else scale.seconds, puts)
+            else:
+                assert puts is not None
+                sample = await watching.pace(puts, plan.per_s)
+        finally:
+            await watching.close()
+        found[row, system.name] = [sample]
+    return found
+
+
+@dataclass(frozen=True)
+class Group:
+    """Rows that are measured on one cluster, one after the other."""
+
+    units: dict[str, str]
+    """Of each row that it may find."""
+    run: Callable[[System, Scale, list[str]], Awaitable[Found]]
+
+
+GROUPS = [
+    Group(dict.fromkeys(LOOPS, "ops/s"), run_loops),
+    Group({row: "ms" if WATCHING[row].per_s else "events/s" for row in WATCHING}, run_watching),
+]
+UNITS = {row: unit for group in GROUPS for row, unit in group.units.items()}
+
+
+async def measure(name: str, rows: list[str], scale: Scale) -> Found:
+    """Measures rows on a system, each group of rows on a fresh cluster."""
+    found: Found = {}
+    for group in GROUPS:
+        wanted = [row for row in group.units if row in rows]
+        if not wanted:
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            system: System = SYSTEMS[name](Path(folder) / name)
+            try:
+                found |= await group.run(system, scale, wanted)
+            except Exception as error:
+                error.add_note(f"{name}, one of: {'; '.join(wanted)}")
+                raise
+            finally:
+                system.stop()
+    return found
