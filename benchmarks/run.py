@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import platform
+import resource
 import shutil
 import subprocess
 import sys
@@ -22,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import uvloop
 
-from benchmarks.peers.plan import UNITS, Found, Scale, measure
+from benchmarks.peers.plan import Found, Scale, measure, units
 from benchmarks.peers.report import Sample, table
 from benchmarks.peers.systems import JAR, PROGRAMS, SYSTEMS
 
@@ -61,7 +62,7 @@ def main() -> None:
     parser.add_argument("--json", metavar="FILE", help="write the samples there as well")
     options = parser.parse_args()
     if options.quick:
-        options.rounds, options.seconds = 1, 1.5
+        options.rounds, options.seconds = 1, 1.0
     systems = options.systems.split(",")
     if unknown := set(systems) - SYSTEMS.keys():
         parser.error(f"no such system: {', '.join(sorted(unknown))}")
@@ -71,9 +72,13 @@ def main() -> None:
         )
         systems.remove(name)
     words = (options.workloads or "").split(";")
-    rows = [row for row in UNITS if any(word in row for word in words)]
+    unit_of = units(options.quick)
+    rows = [row for row in unit_of if any(word in row for word in words)]
     if not rows:
-        parser.error(f"no such workload; there are: {'; '.join(UNITS)}")
+        parser.error(f"no such workload; there are: {'; '.join(unit_of)}")
+    # ZooKeeper takes a connection for each session.
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     found: Found = {}
     for number in range(options.rounds):
         scale = Scale(options.seconds, options.quick, number == 0)
@@ -81,9 +86,9 @@ def main() -> None:
             print(f"round {number + 1} of {options.rounds}: {name} ...", flush=True)
             for at, samples in uvloop.run(measure(name, rows, scale)).items():
                 found.setdefault(at, []).extend(samples)
-    results = by_row(found)
+    results = by_row(found, rows)
     print(f"\n{versions(systems)}; {options.rounds} rounds of {options.seconds:g} s\n")
-    print(table(results, UNITS))
+    print(table(results, unit_of))
     if options.json:
         raw = {
             row: {s: [asdict(sample) for sample in samples] for s, samples in by.items()}
@@ -92,10 +97,10 @@ def main() -> None:
         Path(options.json).write_text(json.dumps(raw, indent=2))
 
 
-def by_row(found: Found) -> dict[str, dict[str, list[Sample]]]:
+def by_row(found: Found, rows: list[str]) -> dict[str, dict[str, list[Sample]]]:
     """Returns samples in the order of rows."""
     results: dict[str, dict[str, list[Sample]]] = {}
-    for row in UNITS:
+    for row in rows:
         of_row = {system: samples for (at, system), samples in found.items() if at == row}
         if of_row:
             results[row] = of_row

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.peers.fanout import FanOut
+from benchmarks.peers.holding import Holding
 from benchmarks.peers.loops import LOOPS, closed_loop, prepare
 from benchmarks.peers.report import Sample
 from benchmarks.peers.systems import SYSTEMS, System
@@ -81,6 +82,33 @@ async def run_watching(system: System, scale: Scale, rows: list[str]) -> Found:
     return found
 
 
+OPENS = "session opens, 64 at a time"
+HELD = "cores while {:,} sessions are held"
+LAG = "expiry lag of {:,} sessions"
+HOLD_S, HOLD_QUICK_S = 10.0, 3.0
+
+
+def sessions_held(quick: bool) -> int:
+    return 500 if quick else 5_000
+
+
+async def run_sessions(system: System, scale: Scale, rows: list[str]) -> Found:
+    count = sessions_held(scale.quick)
+    held, lag = HELD.format(count), LAG.format(count)
+    holding = Holding(system, count)
+    found: Found = {}
+    try:
+        found[OPENS, system.name] = [await holding.open()]
+        if held in rows:
+            sample = await holding.hold(HOLD_QUICK_S if scale.quick else HOLD_S)
+            found[held, system.name] = [sample]
+        if lag in rows:
+            found[lag, system.name] = [await holding.expire()]
+    finally:
+        await holding.close()
+    return found
+
+
 @dataclass(frozen=True)
 class Group:
     """Rows that are measured on one cluster, one after the other."""
@@ -90,27 +118,38 @@ class Group:
     run: Callable[[System, Scale, list[str]], Awaitable[Found]]
 
 
-GROUPS = [
-    Group(dict.fromkeys(LOOPS, "ops/s"), run_loops),
-    Group({row: "ms" if WATCHING[row].per_s else "events/s" for row in WATCHING}, run_watching),
-]
-UNITS = {row: unit for group in GROUPS for row, unit in group.units.items()}
+def groups(quick: bool) -> list[Group]:
+    """Returns what there is to measure."""
+    held = sessions_held(quick)
+    watching = {row: "ms" if WATCHING[row].per_s else "events/s" for row in WATCHING}
+    sessions = {OPENS: "ops/s", HELD.format(held): "cores", LAG.format(held): "ms"}
+    return [
+        Group(dict.fromkeys(LOOPS, "ops/s"), run_loops),
+        Group(watching, run_watching),
+        Group(sessions, run_sessions),
+    ]
+
+
+def units(quick: bool) -> dict[str, str]:
+    """Returns the unit of every row."""
+    return {row: unit for group in groups(quick) for row, unit in group.units.items()}
 
 
 async def measure(name: str, rows: list[str], scale: Scale) -> Found:
     """Measures rows on a system, each group of rows on a fresh cluster."""
     found: Found = {}
-    for group in GROUPS:
+    for group in groups(scale.quick):
         wanted = [row for row in group.units if row in rows]
         if not wanted:
             continue
         with tempfile.TemporaryDirectory() as folder:
             system: System = SYSTEMS[name](Path(folder) / name)
             try:
-                found |= await group.run(system, scale, wanted)
+                of_group = await group.run(system, scale, wanted)
             except Exception as error:
                 error.add_note(f"{name}, one of: {'; '.join(wanted)}")
                 raise
             finally:
                 system.stop()
+        found |= {at: samples for at, samples in of_group.items() if at[0] in wanted}
     return found
