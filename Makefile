@@ -10,6 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 FUZZ_INSTALLED := $(VENV)/fuzz-installed
+BENCH_INSTALLED := $(VENV)/bench-installed
 GEN_VENV := .gen-venv
 GEN_INSTALLED := $(GEN_VENV)/installed
 
@@ -63,7 +64,7 @@ fix: $(INSTALLED) gen ## Write what `check` would complain about, where a tool c
 	@$(BIN)/ruff check --fix $(ARGS) .
 	@$(BIN)/ruff format .
 
-bench: $(INSTALLED) peers ## Measure beside etcd and ZooKeeper (ARGS: --quick; others of benchmarks/run.py)
+bench: $(INSTALLED) $(BENCH_INSTALLED) peers ## Measure beside etcd and ZooKeeper (ARGS: --quick; others of benchmarks/run.py)
 	@$(BIN)/python benchmarks/run.py $(ARGS)
 
 # As for etcd; what can't be had is left out.
@@ -96,6 +97,10 @@ $(INSTALLED): pyproject.toml client/pyproject.toml
 
 $(FUZZ_INSTALLED): $(INSTALLED)
 	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install $(PIP_FLAGS) -e '.[fuzz]'
+	@touch $@
+
+$(BENCH_INSTALLED): $(INSTALLED)
+	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install $(PIP_FLAGS) -e '.[bench]'
 	@touch $@
 
 $(GEN_INSTALLED): scripts/gen-requirements.txt

@@ -59,6 +59,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=5.0, help="length of each measurement")
     parser.add_argument("--quick", action="store_true", help="one short round")
+    parser.add_argument(
+        "--keys",
+        type=int,
+        default=1_000_000,
+        help="for memory and recovery, in one round; not with --quick",
+    )
     parser.add_argument("--json", metavar="FILE", help="write the samples there as well")
     options = parser.parse_args()
     if options.quick:
@@ -72,7 +78,7 @@ def main() -> None:
         )
         systems.remove(name)
     words = (options.workloads or "").split(";")
-    unit_of = units(options.quick)
+    unit_of = units(options.quick, options.keys)
     rows = [row for row in unit_of if any(word in row for word in words)]
     if not rows:
         parser.error(f"no such workload; there are: {'; '.join(unit_of)}")
@@ -81,7 +87,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     found: Found = {}
     for number in range(options.rounds):
-        scale = Scale(options.seconds, options.quick, number == 0)
+        scale = Scale(options.seconds, options.quick, number == 0, options.keys)
         for name in systems:
             print(f"round {number + 1} of {options.rounds}: {name} ...", flush=True)
             for at, samples in uvloop.run(measure(name, rows, scale)).items():

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import signal
 import tempfile
+import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from benchmarks.peers import lifecycle
 from benchmarks.peers.fanout import FanOut
 from benchmarks.peers.holding import Holding
+from benchmarks.peers.kazoo_loop import kazoo_puts
 from benchmarks.peers.loops import LOOPS, closed_loop, prepare
+from benchmarks.peers.outage import measure_outage
 from benchmarks.peers.report import Sample
-from benchmarks.peers.systems import SYSTEMS, System
+from benchmarks.peers.systems import SYSTEMS, System, ZooKeeper
 
 WARM_UP_CALLERS = 64
 WARM_UP_S_MAX = 3.0
+KAZOO_ROW = "put, 64 callers"
 
 Found = dict[tuple[str, str], list[Sample]]
 """Samples by row and system."""
@@ -29,6 +35,10 @@ class Scale:
     quick: bool
     first: bool
     """Whether this is the first round, in which the longest workloads run."""
+    many_keys: int
+    """For memory and recovery; not measured if quick."""
+    began_s: float = 0.0
+    """When the cluster was started."""
 
 
 async def run_loops(system: System, scale: Scale, rows: list[str]) -> Found:
@@ -41,6 +51,9 @@ async def run_loops(system: System, scale: Scale, rows: list[str]) -> Found:
         count, make = LOOPS[row]
         sample = await closed_loop(system, count, scale.seconds, make(client))
         found[row, system.name] = [sample]
+        if row == KAZOO_ROW and isinstance(system, ZooKeeper):
+            sample = await kazoo_puts(system.endpoints[0], system.processes, count, scale.seconds)
+            found[row, "kazoo"] = [sample]
     await client.close()
     return found
 
@@ -109,6 +122,51 @@ async def run_sessions(system: System, scale: Scale, rows: list[str]) -> Found:
     return found
 
 
+KILLED = "gap of writes, leader killed"
+PAUSED = "gap of writes, leader paused"
+OUTAGES = {KILLED: signal.SIGKILL, PAUSED: signal.SIGSTOP}
+OUTAGES_PER_ROUND = 2
+
+
+async def run_outages(system: System, scale: Scale, rows: list[str]) -> Found:
+    trials = 1 if scale.quick else OUTAGES_PER_ROUND
+    return {
+        (row, system.name): [await measure_outage(system, OUTAGES[row]) for _ in range(trials)]
+        for row in rows
+    }
+
+
+START = "start of three nodes to the first write"
+IDLE = "idle CPU of three nodes"
+MEMORY = "memory per node, {:,} keys of 128 B"
+RECOVERY = "recovery of a node with {:,} keys"
+IDLE_S, IDLE_QUICK_S = 15.0, 4.0
+
+
+def some_keys(quick: bool) -> int:
+    return 5_000 if quick else 100_000
+
+
+async def run_lifecycle(system: System, scale: Scale, rows: list[str]) -> Found:
+    name = system.name
+    found: Found = {(START, name): [await lifecycle.first_write(system, scale.began_s)]}
+    if IDLE in rows:
+        seconds = IDLE_QUICK_S if scale.quick else IDLE_S
+        found[IDLE, name] = [await lifecycle.idle(system, seconds)]
+    recovers = RECOVERY.format(scale.many_keys)
+    loads = [some_keys(scale.quick)] if MEMORY.format(some_keys(scale.quick)) in rows else []
+    many = {MEMORY.format(scale.many_keys), recovers} & set(rows)
+    if scale.first and many and not scale.quick:
+        loads.append(scale.many_keys)
+    if loads:
+        samples = await lifecycle.memory(system, loads)
+        for count, sample in zip(loads, samples, strict=True):
+            found[MEMORY.format(count), name] = [sample]
+    if scale.many_keys in loads and recovers in rows:
+        found[recovers, name] = [await lifecycle.recovery(system)]
+    return found
+
+
 @dataclass(frozen=True)
 class Group:
     """Rows that are measured on one cluster, one after the other."""
@@ -118,31 +176,37 @@ class Group:
     run: Callable[[System, Scale, list[str]], Awaitable[Found]]
 
 
-def groups(quick: bool) -> list[Group]:
+def groups(quick: bool, many_keys: int) -> list[Group]:
     """Returns what there is to measure."""
     held = sessions_held(quick)
     watching = {row: "ms" if WATCHING[row].per_s else "events/s" for row in WATCHING}
     sessions = {OPENS: "ops/s", HELD.format(held): "cores", LAG.format(held): "ms"}
+    lifetime = {START: "s", IDLE: "% of a core", MEMORY.format(some_keys(quick)): "MiB"}
+    if not quick:
+        lifetime |= {MEMORY.format(many_keys): "MiB", RECOVERY.format(many_keys): "s"}
     return [
         Group(dict.fromkeys(LOOPS, "ops/s"), run_loops),
         Group(watching, run_watching),
         Group(sessions, run_sessions),
+        Group(dict.fromkeys(OUTAGES, "s"), run_outages),
+        Group(lifetime, run_lifecycle),
     ]
 
 
-def units(quick: bool) -> dict[str, str]:
+def units(quick: bool, many_keys: int) -> dict[str, str]:
     """Returns the unit of every row."""
-    return {row: unit for group in groups(quick) for row, unit in group.units.items()}
+    return {row: unit for group in groups(quick, many_keys) for row, unit in group.units.items()}
 
 
 async def measure(name: str, rows: list[str], scale: Scale) -> Found:
     """Measures rows on a system, each group of rows on a fresh cluster."""
     found: Found = {}
-    for group in groups(scale.quick):
+    for group in groups(scale.quick, scale.many_keys):
         wanted = [row for row in group.units if row in rows]
         if not wanted:
             continue
         with tempfile.TemporaryDirectory() as folder:
+            scale = replace(scale, began_s=time.perf_counter())
             system: System = SYSTEMS[name](Path(folder) / name)
             try:
                 of_group = await group.run(system, scale, wanted)

@@ -33,6 +33,7 @@ class ZooKeeperAdapter(Background):
         super().__init__()
         self._client = client
         self._wrong: list[BaseException] = []
+        self._parents: set[str] = set()
 
     async def prepare(self, keys: list[str], value: bytes) -> None:
         await self._create_parents(keys[0], value)
@@ -44,7 +45,10 @@ class ZooKeeperAdapter(Background):
     async def _create_parents(self, key: str, value: bytes) -> None:
         parts = key.strip("/").split("/")
         for depth in range(1, len(parts)):
-            await self._create("/" + "/".join(parts[:depth]), value)
+            parent = "/" + "/".join(parts[:depth])
+            if parent not in self._parents:
+                await self._create(parent, value)
+                self._parents.add(parent)
 
     async def _create(self, path: str, value: bytes) -> None:
         try:

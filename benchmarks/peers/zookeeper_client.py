@@ -68,7 +68,11 @@ class ZooKeeperClient(asyncio.Protocol):
         hello = struct.pack("!iqiqi16s?", 0, 0, timeout_ms, 0, 16, bytes(16), False)
         client._pinged_s = client._heard_s = time.monotonic()
         client._send(hello)
-        granted_ms = await client._connected
+        try:
+            granted_ms = await client._connected
+        except asyncio.CancelledError:
+            await client.close()
+            raise
         client._granted_s = granted_ms / 1000
         client._pinging = asyncio.create_task(client._ping(granted_ms / 1000 / PINGS_PER_TIMEOUT))
         return client
