@@ -10,11 +10,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import resource
 import shutil
-import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -23,9 +20,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import uvloop
 
+from benchmarks.peers.document import facts_of, write
 from benchmarks.peers.plan import Found, Scale, measure, units
 from benchmarks.peers.report import Sample, table
 from benchmarks.peers.systems import JAR, PROGRAMS, SYSTEMS
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def installed(name: str) -> bool:
@@ -34,20 +34,6 @@ def installed(name: str) -> bool:
     if program is None or shutil.which(program) is not None:
         return name != "zookeeper" or JAR.exists()
     return False
-
-
-def versions(systems: list[str]) -> str:
-    """Returns what was measured, and on what."""
-    lines = [
-        f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, {platform.system()}"
-    ]
-    if "etcd" in systems:
-        told = subprocess.run(["etcd", "--version"], capture_output=True, text=True, check=False)
-        lines.append(told.stdout.splitlines()[0] if told.stdout else "etcd")
-    if "zookeeper" in systems:
-        jars = sorted(path.stem for path in JAR.parent.glob("zookeeper-[0-9]*.jar"))
-        lines.append(" ".join(jars).replace("-", " ") or "zookeeper")
-    return "; ".join(lines)
 
 
 def main() -> None:
@@ -64,6 +50,9 @@ def main() -> None:
         type=int,
         default=1_000_000,
         help="for memory and recovery, in one round; not with --quick",
+    )
+    parser.add_argument(
+        "--write", action="store_true", help="write docs/benchmarks.md and its plots"
     )
     parser.add_argument("--json", metavar="FILE", help="write the samples there as well")
     options = parser.parse_args()
@@ -93,8 +82,11 @@ def main() -> None:
             for at, samples in uvloop.run(measure(name, rows, scale)).items():
                 found.setdefault(at, []).extend(samples)
     results = by_row(found, rows)
-    print(f"\n{versions(systems)}; {options.rounds} rounds of {options.seconds:g} s\n")
+    facts = facts_of(systems, options.rounds, options.seconds)
+    print("\n" + "\n".join(facts) + "\n")
     print(table(results, unit_of))
+    if options.write:
+        write(results, unit_of, facts, ROOT)
     if options.json:
         raw = {
             row: {s: [asdict(sample) for sample in samples] for s, samples in by.items()}
