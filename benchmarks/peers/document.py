@@ -108,7 +108,7 @@ def draw(results: Results, units: Mapping[str, str], folder: Path) -> list[str]:
     for unit in dict.fromkeys(units[row] for row in results):
         rows = [row for row in results if units[row] == unit]
         systems = list(dict.fromkeys(system for row in rows for system in results[row]))
-        figure, axes = plt.subplots(figsize=(9, 1 + 0.25 * len(rows) * (len(systems) + 1)))
+        figure, axes = plt.subplots(figsize=(9, 1 + 0.2 * len(rows) * (len(systems) + 1)))
         height = 0.8 / len(systems)
         for number, system in enumerate(systems):
             measured = [
@@ -128,7 +128,7 @@ def draw(results: Results, units: Mapping[str, str], folder: Path) -> list[str]:
         axes.invert_yaxis()
         axes.set_xscale("log")
         axes.set_xlabel(f"{unit} (logarithmic; bars are medians, whiskers the spread)")
-        axes.legend()
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=len(systems), frameon=False)
         figure.savefig(folder / file_name(unit), metadata={"Date": None}, bbox_inches="tight")
         plt.close(figure)
         names.append(file_name(unit))
