@@ -57,7 +57,7 @@ def main() -> None:
     parser.add_argument("--json", metavar="FILE", help="write the samples there as well")
     options = parser.parse_args()
     if options.quick:
-        options.rounds, options.seconds = 1, 1.0
+        options.rounds, options.seconds = 1, 0.5
     systems = options.systems.split(",")
     if unknown := set(systems) - SYSTEMS.keys():
         parser.error(f"no such system: {', '.join(sorted(unknown))}")
