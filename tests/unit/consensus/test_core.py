@@ -117,15 +117,15 @@ def test_a_leader_opens_its_term_and_steps_down_without_answers(
     assert hooks.calls[-2:] == ["term begins", "heartbeats"]
     assert journal.entries[-1].content == NO_OP
     assert not core.term_opened
-    later = core.now() + 1.0
+    later = core.now() + 0.9 * core.conf.leaderFallbackTimeout
     monkeypatch.setattr(pysyncobj.syncobj, "monotonicTime", lambda: later)
     core.tick()
     assert core.leading
     core.note_answer(2)
-    later += 1.0
+    later += 0.9 * core.conf.leaderFallbackTimeout
     core.tick()
     assert core.leading, "one answer is a quorum of three"
-    later += 1.5
+    later += 1.2 * core.conf.leaderFallbackTimeout
     core.tick()
     assert core.role is Role.FOLLOWER
     assert hooks.calls.count("leadership ends") == 1
