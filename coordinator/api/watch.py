@@ -211,6 +211,7 @@ class _WatchSession:
                 Filter(selector, create.no_put, create.no_delete),
                 start,
                 snapshot=create.with_snapshot,
+                variant=create.prev_kv,
             )
             await self._stream.send(
                 watch_pb2.WatchResponse(
@@ -258,15 +259,20 @@ class _WatchSession:
             await self._send(watcher.watch_id, canceled=canceled)
         elif delivery:
             group = self._new_group()
-            group.add(watcher.watch_id, self._creates[watcher.watch_id].prev_kv, delivery)
+            prev_kv = self._creates[watcher.watch_id].prev_kv
+            group.add([watcher.watch_id], prev_kv, delivery)
             for encoded in group.messages_for(watcher.watch_id):
                 await self._send_encoded(group.revision, encoded)
 
     async def _tell_all(self) -> None:
         """Tells what all watches that are ready now have to tell, as much as fits one message."""
         group = self._new_group()
-        # At least once: what is asked in vain knows that there is nothing, and lets this stream wait.
-        for _ in range(max(1, self._watches.ready_count)):
+        for prev_kv, batches, watch_ids in self._watches.take_alike():
+            if group.full:
+                await self._send_group(group)
+                group = self._new_group()
+            group.add(watch_ids, bool(prev_kv), batches)
+        for _ in range(self._watches.ready_count):
             taken = self._watches.take()
             if taken is None:
                 break
@@ -279,7 +285,8 @@ class _WatchSession:
             if watcher.watch_id in group:
                 await self._send_group(group)
                 group = self._new_group()
-            group.add(watcher.watch_id, self._creates[watcher.watch_id].prev_kv, delivery)
+            prev_kv = self._creates[watcher.watch_id].prev_kv
+            group.add([watcher.watch_id], prev_kv, delivery)
             if group.full:
                 break
         await self._send_group(group)

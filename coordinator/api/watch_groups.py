@@ -59,11 +59,13 @@ class Group:
         """Whether it is time to send it."""
         return self._size >= self._size_max
 
-    def add(self, watch_id: int, prev_kv: bool, delivery: Sequence[MatchedBatch]) -> None:
-        """Takes what a watch is to be told, which may be nothing."""
+    def add(
+        self, watch_ids: Sequence[int], prev_kv: bool, delivery: Sequence[MatchedBatch]
+    ) -> None:
+        """Takes what watches are to be told, which may be nothing."""
         if not delivery:
             return
-        self._told.add(watch_id)
+        self._told.update(watch_ids)
         self.revision = max(self.revision, delivery[-1].revision)
         identity = (prev_kv, *map(id, delivery))
         entry = self._entries.get(identity)
@@ -76,8 +78,8 @@ class Group:
             entry = self._entries[identity] = ([], parts)
             self._kept.append(delivery)
             self._size += sum(map(len, parts))
-        entry[0].append(watch_id)
-        self._size += 2
+        entry[0].extend(watch_ids)
+        self._size += 2 * len(watch_ids)
 
     def messages(self) -> Iterator[bytes]:
         """Yields the messages, each without its header."""

@@ -97,13 +97,20 @@ class Watcher:
         "snapshot_revision",
         "stream",
         "synced",
+        "variant",
         "watch_id",
     )
 
     def __init__(
-        self, watch_id: int, filter_: Filter, next_revision: int, stream: WatchStream
+        self,
+        watch_id: int,
+        filter_: Filter,
+        next_revision: int,
+        stream: WatchStream,
+        variant: Hashable = None,
     ) -> None:
         self.watch_id = watch_id
+        self.variant = variant
         self.filter = filter_
         self.stream = stream
         # Unsynced: the next revision to read. Synced: events of earlier revisions are not its business.
@@ -237,13 +244,20 @@ class WatchStream:
         return len(self._ready)
 
     def create(
-        self, watch_id: int, filter_: Filter, start_revision: int, *, snapshot: bool = False
+        self,
+        watch_id: int,
+        filter_: Filter,
+        start_revision: int,
+        *,
+        snapshot: bool = False,
+        variant: Hashable = None,
     ) -> Watcher:
         """Begins a watch at `start_revision`, or with a snapshot of the current state.
 
+        What watches of one `variant` are told alike, they are told in the same bytes; see `take_alike`.
         To be called in the same turn of the loop in which the revision was decided on.
         """
-        watcher = Watcher(watch_id, filter_, start_revision, self)
+        watcher = Watcher(watch_id, filter_, start_revision, self, variant)
         if snapshot:
             watcher.snapshot_revision = self._hub.state.revision
             watcher.next_revision = watcher.snapshot_revision + 1
@@ -278,6 +292,38 @@ class WatchStream:
     async def wait(self) -> None:
         """Returns when some watcher has something to deliver."""
         await self._wake.wait()
+
+    def take_alike(self) -> list[tuple[Hashable, list[MatchedBatch], list[int]]]:
+        """Takes the new events of all watches that are synced: for each variant, what which watches are told.
+
+        Each watch is in there once at most. Those that are behind are left to `take`.
+        """
+        alike: dict[Hashable, tuple[Hashable, list[MatchedBatch], list[int]]] = {}
+        ready, behind = self._ready, deque[Watcher]()
+        watchers = self._watchers
+        for watcher in ready:
+            watch_id, queue = watcher.watch_id, watcher.queue
+            if watchers.get(watch_id) is not watcher:
+                continue
+            if (
+                not watcher.synced
+                or watcher.snapshot_revision
+                or not 0 < len(queue) <= REPLAY_BATCHES
+            ):
+                behind.append(watcher)
+                continue
+            identity = (watcher.variant, *map(id, queue))
+            entry = alike.get(identity)
+            if entry is None:
+                alike[identity] = (watcher.variant, list(queue), [watch_id])
+            else:
+                entry[2].append(watch_id)
+            watcher.ready = False
+            queue.clear()
+        self._ready = behind
+        if not behind:
+            self._wake.clear()
+        return list(alike.values())
 
     def take(self) -> tuple[Watcher, Delivery] | None:
         """Returns the next thing to tell the client; None: nothing for now.

@@ -32,10 +32,10 @@ def test_what_watches_are_told_alike_stands_there_once() -> None:
     shared, more = matched(5, b"/a", value=b"x" * 500), matched(6, b"/b")
     group = Group(10_000)
     for watch_id in range(1, 200):
-        group.add(watch_id, False, [shared])
-    group.add(200, False, [shared, more])
-    group.add(201, True, [shared])
-    group.add(202, False, [])
+        group.add([watch_id], False, [shared])
+    group.add([200], False, [shared, more])
+    group.add([201], True, [shared])
+    group.add([202], False, [])
     (message,) = group.messages()
     assert message.count(b"x" * 500) == 3 and len(message) < 2_200
     assert 199 in group and 202 not in group and group.revision == 6
@@ -65,7 +65,7 @@ def test_messages_have_about_the_size_and_lose_nothing(
             matched(revision, *(b"/%d" % i for i in range(count)))
             for revision, count in enumerate(of_watch, 2)
         ]
-        group.add(watch_id, False, batches)
+        group.add([watch_id], False, batches)
         if batches:
             expected[watch_id] = [(b.revision, e.key) for b in batches for e in b.events]
     assert told(group) == expected
@@ -75,7 +75,7 @@ def test_messages_have_about_the_size_and_lose_nothing(
 
 def test_one_watch_alone_is_told_without_a_group() -> None:
     group = Group(100)
-    group.add(4, False, [matched(5, b"/a", value=b"x" * 60), matched(6, b"/b", value=b"y" * 60)])
+    group.add([4], False, [matched(5, b"/a", value=b"x" * 60), matched(6, b"/b", value=b"y" * 60)])
     messages = [watch_pb2.WatchResponse.FromString(m) for m in group.messages_for(4)]
     assert [m.watch_id for m in messages] == [4, 4] and not any(m.grouped for m in messages)
     assert [b.revision for m in messages for b in m.events.batches] == [5, 6]
