@@ -16,8 +16,6 @@ from benchmarks.peers.usage import cpu_s, resident_mib
 VALUE = b"v" * 128
 CALLERS = 256
 KEYS_PER_FILL = 100
-CALM_S = 3.0
-"""After the start, and after a load."""
 RECOVERY_S_MAX = 600.0
 NEWEST = "/kept/newest"
 
@@ -35,9 +33,9 @@ async def first_write(system: System, began_s: float) -> Sample:
     return Sample(elapsed_s)
 
 
-async def idle(system: System, seconds: float) -> Sample:
+async def idle(system: System, calm_s: float, seconds: float) -> Sample:
     """The value is the processor time of all servers while nothing is asked of them, in percent of a core."""
-    await asyncio.sleep(CALM_S)
+    await asyncio.sleep(calm_s)
     before, began = cpu_s(system.processes), time.perf_counter()
     await asyncio.sleep(seconds)
     spent = cpu_s(system.processes) - before
@@ -71,7 +69,7 @@ async def put_each(client: Client, count: int) -> None:
             tasks.create_task(run())
 
 
-async def memory(system: System, wanted: list[int]) -> list[Sample]:
+async def memory(system: System, wanted: list[int], calm_s: float) -> list[Sample]:
     """Makes more and more keys; returns the memory of a node with each of the numbers, in MiB."""
     client = await system.connect()
     await client.prepare(["/kept/newest"], b"0")
@@ -82,7 +80,7 @@ async def memory(system: System, wanted: list[int]) -> list[Sample]:
         else:
             await fill(client, made, count)
         made = count
-        await asyncio.sleep(CALM_S)
+        await asyncio.sleep(calm_s)
         samples.append(Sample(statistics.mean(resident_mib(pid) for pid in system.processes)))
     last = await client.get_local(key_of(made - 1))
     if last != VALUE:
