@@ -14,6 +14,7 @@ from coordinator.gateways.etcd.pb import kv_pb2 as pb
 from coordinator.gateways.etcd.pb import lease_pb2, maintenance_pb2, mvcc_pb2, watch_pb2
 
 KEEP_ALIVES_PER_TTL = 3
+STAND_S_MAX = 60.0
 NO_LIMITS = [("grpc.max_receive_message_length", -1)]
 
 
@@ -134,7 +135,16 @@ class EtcdClient(Background):
         self._tasks.append(asyncio.create_task(read()))
         for _ in range(count):
             await stream.write(watch_pb2.WatchRequest(create_request=create))
-        await asyncio.wait_for(stand.wait(), 60)
+        standing = asyncio.create_task(stand.wait())
+        await asyncio.wait(
+            [standing, self._tasks[-1]],
+            timeout=STAND_S_MAX,
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        self.check()
+        if not standing.done():
+            standing.cancel()
+            raise RuntimeError(f"{len(numbers)} of {count} watches of etcd stand")
 
     async def close(self) -> None:
         await self.cancel()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
+from functools import partial
 
 from benchmarks.peers.clients import Client
 from benchmarks.peers.report import Sample
-from benchmarks.peers.systems import System
+from benchmarks.peers.systems import System, until
 from benchmarks.peers.usage import cpu_s
 
 CLIENTS = 8
@@ -48,7 +49,7 @@ class Delivery:
 
     def seen(self, watcher: int, value: bytes, revision: int) -> None:
         """A watcher has a value in hand."""
-        number = int(value[:12] or b"0")
+        number = int(value[:12])
         self.latencies_s.append(time.perf_counter() - self._started[number])
         if self._exact and revision <= self._revisions[watcher]:
             self._wrong = f"watcher {watcher} saw revision {revision} out of order"
@@ -94,7 +95,7 @@ class FanOut:
 
     def __init__(self, system: System, watchers: int) -> None:
         self._system = system
-        self._key = f"/watched-{watchers}"
+        self._key = f"/watched-{time.monotonic_ns()}"
         self._watchers = watchers
         self._clients: list[Client] = []
 
@@ -105,11 +106,18 @@ class FanOut:
         self._delivery = Delivery(self._watchers, self._writer.exact)
         share = self._watchers // CLIENTS
         first = 0
+        for client in self._clients:
+            await until(partial(self._know_key, client))
         async with asyncio.TaskGroup() as tasks:
             for number, client in enumerate(self._clients):
                 count = share + (number < self._watchers % CLIENTS)
                 tasks.create_task(client.watch(self._key, count, self._seen, first))
                 first += count
+
+    async def _know_key(self, client: Client) -> None:
+        """Raises RuntimeError if the client's member has not made the key yet, which its watchers would see."""
+        if await client.get_local(self._key) is None:
+            raise RuntimeError("the key is not there yet")
 
     def _seen(self, watcher: int, value: bytes, revision: int) -> None:
         self._delivery.seen(watcher, value, revision)
