@@ -97,13 +97,21 @@ def range_response(
     result: RangeResult, header: common_pb2.ResponseHeader | None = None
 ) -> kv_pb2.RangeResponse:
     """Returns the message of a range."""
-    return kv_pb2.RangeResponse(
-        header=header,
-        kvs=[key_value(kv) for kv in result.kvs],
-        children=result.children,
-        more=result.more,
-        count=result.count,
+    response = kv_pb2.RangeResponse(
+        header=header, children=result.children, more=result.more, count=result.count
     )
+    # Made in their place: messages that are copied there take twice as long.
+    add = response.kvs.add
+    for kv in result.kvs:
+        add(
+            key=kv.key,
+            value=kv.value,
+            create_revision=kv.create_revision,
+            mod_revision=kv.mod_revision,
+            version=kv.version,
+            session=kv.session,
+        )
+    return response
 
 
 def put_response(
