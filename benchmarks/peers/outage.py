@@ -18,6 +18,7 @@ STEADY_S = 1.0
 ATTEMPT_S = 0.3
 """A client that knows one member only goes to the next if it has no answer by then."""
 OPEN_TIMEOUT_S = 1.0
+CLOSE_TIMEOUT_S = 2.0
 OUTAGE_S_MAX = 90.0
 PAUSE_S = 4.0
 """At least so long the leader stands still; in any case until writes are acknowledged again."""
@@ -35,9 +36,11 @@ class Writer:
         self._roams = system.name == "coordinator"
         self._client: Client | None = None
         self.number = 0
+        self.over = False
+        self._closing: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
-        while True:
+        while not self.over:
             began = time.monotonic()
             try:
                 if self._client is None:
@@ -66,7 +69,10 @@ class Writer:
         self._member = (self._member + 1) % MEMBERS
         client, self._client = self._client, None
         if client is not None:
-            await client.close()
+            # Not waited for: a member that stands still may never let go of its connections.
+            closing = asyncio.create_task(close_in_time(client))
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
 
     async def wait_acknowledged(self, since_s: float) -> None:
         """Returns once a write was acknowledged after a time. Raises RuntimeError if none is for too long."""
@@ -78,7 +84,14 @@ class Writer:
 
     async def close(self) -> None:
         if self._client is not None:
-            await self._client.close()
+            await close_in_time(self._client)
+        await asyncio.gather(*self._closing)
+
+
+async def close_in_time(client: Client) -> None:
+    """Closes a client, or leaves it when that takes too long."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(client.close(), CLOSE_TIMEOUT_S)
 
 
 def longest_gap_s(times: list[float], from_s: float) -> float:
@@ -110,12 +123,15 @@ async def measure_outage(system: System, sign: signal.Signals) -> Sample:
             await asyncio.sleep(max(0.0, began + PAUSE_S - time.monotonic()))
         gap = longest_gap_s(writer.acknowledged_s, began)
     finally:
+        # First: what is to be closed may need the one that stands still.
+        if sign == signal.SIGSTOP:
+            os.kill(pid, signal.SIGCONT)
+        # An attempt that ends as it is cancelled would go on with the next one.
+        writer.over = True
         writing.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await writing
         await writer.close()
-        if sign == signal.SIGSTOP:
-            os.kill(pid, signal.SIGCONT)
     if sign == signal.SIGKILL:
         await asyncio.to_thread(system.revive, leader)
     await _settle(system, leader)

@@ -95,11 +95,13 @@ class Connection:
         for endpoint in (*self.endpoints[at + 1 :], *self.endpoints[:at]):
             try:
                 leader = await self._channel(endpoint).find_leader(LOOK_TIMEOUT_S)
-            except (CallFailed, errors.Closed):
+                if leader not in ("", silent) and leader in self.endpoints:
+                    self.note_leader(leader)
+                    self._channel(silent).give_up()
+            except CallFailed:
                 continue
-            if leader not in ("", silent) and leader in self.endpoints:
-                self.note_leader(leader)
-                self._channel(silent).give_up()
+            except errors.Closed:
+                pass
             return
 
     @property

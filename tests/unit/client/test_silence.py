@@ -68,7 +68,7 @@ async def test_what_waits_is_made_again_at_the_new_leader() -> None:
             assert await value(client) == "old"
             old.goes.clear()
             reading = [asyncio.create_task(value(client)) for _ in range(3)]
-            writing = asyncio.create_task(client.put("/a", "x", timeout_s=3))
+            writing = asyncio.create_task(client.put("/a", "x", timeout_s=1.5))
             await asyncio.sleep(2 * pipelining.SILENCE_S)
             assert not any(task.done() for task in reading)
             assert set(new.kinds) == {"range"}, "it was asked who leads"
