@@ -43,7 +43,11 @@ ROOMS = {
         f"errors config rpc pieces naming catalog checks.definitions node.expiry state.view {NODE}",
         "coordinator_client.pb google.protobuf structlog",
     ),
-    "wire": room("errors config rpc", "grpc grpc_health grpc_reflection google uvloop structlog"),
+    "wire.front": room(
+        "errors config pieces rpc wire", "google grpc_health prometheus_client structlog"
+    ),
+    "wire.http2": room("", "hpack msgspec"),
+    "wire": room("errors config rpc", "grpc grpc_health grpc_reflection google structlog"),
     "gateways.dns": room(f"errors config naming catalog {NODE}", "structlog"),
     "gateways.etcd": room(
         f"errors config naming rpc pieces http node.messages state.view state.tally {NODE}",
