@@ -88,6 +88,12 @@ class EtcdClient(Background):
         reply = await self._txn(pb.TxnRequest(compare=[compare], success=[put]))
         return int(reply.header.revision) if reply.succeeded else None
 
+    async def read_write_count(self, key: str) -> int:
+        """Returns how often a key was written since it came into being."""
+        found = await self._range(pb.RangeRequest(key=key.encode()))
+        count: int = found.kvs[0].version
+        return count
+
     async def leads(self) -> bool:
         """Whether the member leads."""
         reply = await self._status(maintenance_pb2.StatusRequest())

@@ -16,7 +16,8 @@ from benchmarks.peers.kazoo_loop import kazoo_puts
 from benchmarks.peers.loops import LOOPS, closed_loop, prepare
 from benchmarks.peers.outage import measure_outage
 from benchmarks.peers.report import Sample
-from benchmarks.peers.systems import SYSTEMS, System, ZooKeeper
+from benchmarks.peers.systems import SYSTEMS, CoordinatorOnGrpcio, System, ZooKeeper
+from benchmarks.peers.unary import ECHO, measure_echo, run_unary, unary_rows
 
 WARM_UP_CALLERS = 64
 WARM_UP_S_MAX = 3.0
@@ -55,6 +56,17 @@ async def run_loops(system: System, scale: Scale, rows: list[str]) -> Found:
             sample = await kazoo_puts(system.endpoints[0], system.processes, count, scale.seconds)
             found[row, "kazoo"] = [sample]
     await client.close()
+    return found
+
+
+async def run_unary_calls(system: System, scale: Scale, rows: list[str]) -> Found:
+    if not system.etcd_endpoints:
+        return {}
+    samples = await run_unary(system, scale.seconds, rows)
+    found = {(row, system.name): [sample] for row, sample in samples.items()}
+    if ECHO in rows and system.grpc_host:
+        # What a host costs by itself, in the same minutes.
+        found[ECHO, system.name] = [await measure_echo(system.grpc_host, scale.seconds)]
     return found
 
 
@@ -190,6 +202,7 @@ def groups(quick: bool, many_keys: int) -> list[Group]:
         lifetime |= {MEMORY.format(many_keys): "MiB", RECOVERY.format(many_keys): "s"}
     return [
         Group(dict.fromkeys(LOOPS, "ops/s"), run_loops),
+        Group(unary_rows(), run_unary_calls),
         Group(watching, run_watching),
         Group(sessions, run_sessions),
         Group(dict.fromkeys(OUTAGES, "s"), run_outages),
@@ -202,11 +215,16 @@ def units(quick: bool, many_keys: int) -> dict[str, str]:
     return {row: unit for group in groups(quick, many_keys) for row, unit in group.units.items()}
 
 
+def measured(name: str, group: Group) -> bool:
+    """Whether a group is measured on a system: the other host of our calls is compared by unary calls only."""
+    return name != CoordinatorOnGrpcio.name or group.run is run_unary_calls
+
+
 async def measure(name: str, rows: list[str], scale: Scale) -> Found:
     """Measures rows on a system, each group of rows on a fresh cluster."""
     found: Found = {}
     for group in groups(scale.quick, scale.many_keys):
-        wanted = [row for row in group.units if row in rows]
+        wanted = [row for row in group.units if row in rows and measured(name, group)]
         if not wanted:
             continue
         with tempfile.TemporaryDirectory() as folder:

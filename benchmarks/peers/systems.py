@@ -24,6 +24,8 @@ START_TIMEOUT_S = 60.0
 ATTEMPT_TIMEOUT_S = 5.0
 RETRY_S = 0.02
 MEMBERS = 3
+HOST_VARIABLE = "COORDINATOR_GRPC_HOST"
+"""What nodes learn their host of calls from."""
 JAR = Path("/usr/share/java/zookeeper.jar")
 """Debian's, which names all others that it needs."""
 
@@ -34,10 +36,17 @@ class System(Protocol):
     """A cluster, whose processes run since it was made. Members are numbered from 0."""
 
     name: str
+    grpc_host: str
+    """What hosts its calls, if it is ours."""
 
     @property
     def processes(self) -> list[int]:
         """Those of the members, in their order."""
+        ...
+
+    @property
+    def etcd_endpoints(self) -> list[str]:
+        """Where members speak etcd's API, in their order; none: they do not."""
         ...
 
     async def connect(self, start: int = 0) -> Client:
@@ -77,15 +86,27 @@ class Coordinator:
     """Three nodes of ours."""
 
     name = "coordinator"
+    grpc_host = "front"
 
     def __init__(self, folder: Path) -> None:
         self._cluster = LocalCluster(folder)
-        self._cluster.start(MEMBERS, find_base_port(MEMBERS))
+        before = os.environ.get(HOST_VARIABLE)
+        os.environ[HOST_VARIABLE] = self.grpc_host
+        try:
+            self._cluster.start(MEMBERS, find_base_port(MEMBERS))
+        finally:
+            del os.environ[HOST_VARIABLE]
+            if before is not None:
+                os.environ[HOST_VARIABLE] = before
         self._endpoints = [node.client for node in self._cluster.nodes]
 
     @property
     def processes(self) -> list[int]:
         return [node.pid for node in self._cluster.nodes if node.pid is not None]
+
+    @property
+    def etcd_endpoints(self) -> list[str]:
+        return self._endpoints
 
     async def connect(self, start: int = 0) -> Client:
         client = CoordinatorClient(self._endpoints)
@@ -109,8 +130,17 @@ class Coordinator:
         self._cluster.stop()
 
 
+class CoordinatorOnGrpcio(Coordinator):
+    """Three nodes of ours whose calls are hosted by grpcio's server."""
+
+    name = "grpcio"
+    grpc_host = "grpcio"
+
+
 class _Spawned:
     """Processes of another system, each with its log, ended with SIGKILL."""
+
+    grpc_host = ""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -167,6 +197,10 @@ class Etcd(_Spawned):
             commands.append(["etcd", "--name", name, "--data-dir", data, *urls])
         self._start(commands)
         self._endpoints = [clients[name].removeprefix("http://") for name in names]
+
+    @property
+    def etcd_endpoints(self) -> list[str]:
+        return self._endpoints
 
     async def connect(self, start: int = 0) -> Client:
         async def open_one() -> EtcdClient:
@@ -231,6 +265,10 @@ class ZooKeeper(_Spawned):
     async def connect(self, start: int = 0) -> Client:
         return await until(lambda: self.connect_to(start % MEMBERS))
 
+    @property
+    def etcd_endpoints(self) -> list[str]:
+        return []
+
     async def connect_to(self, member: int) -> Client:
         return ZooKeeperAdapter(await ZooKeeperClient.connect(self.endpoints[member]))
 
@@ -254,6 +292,7 @@ class ZooKeeper(_Spawned):
 
 SYSTEMS: dict[str, Callable[[Path], System]] = {
     "coordinator": Coordinator,
+    "grpcio": CoordinatorOnGrpcio,
     "etcd": Etcd,
     "zookeeper": ZooKeeper,
 }
