@@ -76,6 +76,7 @@ def _exits(stopped: str) -> Iterator[None]:
 @click.option("--cluster", help="The first nodes, name=host:port,... with their peer addresses.")
 @click.option("--join", help="Client addresses of the running cluster to which it was added.")
 @click.option("--cluster-token", help="Keeps clusters apart; the same on all nodes.")
+@click.option("--grpc-host", help="What serves gRPC: front or grpcio.  [default: front]")
 @click.option("--http-address", help="host:port for HTTP.  [default: none]")
 @click.option("--dns-address", help="host:port for DNS, over UDP and TCP.  [default: none]")
 @click.option("--dns-domain", help="Domain that services are in.  [default: coordinator.]")

@@ -69,6 +69,10 @@ class Limits:
     proposals_size_bytes_max: int = 64 * MIB
     streams_max: int = 20_000
     """Concurrent calls and streams of all clients."""
+    connections_max: int = 10_000
+    """Connections of clients; further ones are closed."""
+    connection_unread_bytes_max: int = 64 * MIB
+    """What may wait for one client to take it; one that takes nothing of more is cut off after `client_stall_ms`."""
     history_revisions_max: int = 100_000
     """Older history is compacted automatically."""
     history_size_bytes_max: int = 256 * MIB
@@ -135,6 +139,10 @@ class Timing:
     """How often an idle watch that asked for it is told its progress."""
     etcd_progress_ms: int = 600_000
     """Likewise, of etcd's API."""
+    client_greeting_ms: int = 10_000
+    """How long a client that connected may take until it has begun to speak HTTP/2, encryption included."""
+    client_stall_ms: int = 30_000
+    """How long a client for whom `connection_unread_bytes_max` wait may take none of them."""
     drain_ms: int = 2_000
     """How long requests may finish when the node stops; a leader first takes up to half of it to hand over."""
     snapshot_stall_ms: int = 60_000
@@ -179,6 +187,8 @@ class Config:
     """Keeps clusters with the same member names apart; the same on all members."""
     insecure: bool = False
     """Allow listening on addresses other than loopback, without encryption or authentication."""
+    grpc_host: str = "front"
+    """What serves gRPC: `front`, HTTP/2 of our own, or `grpcio`, the server of that library."""
     http_address: str = ""
     """Where HTTP is answered: etcd's JSON gateway, and whether this node is well; empty: nowhere."""
     dns_address: str = ""

@@ -19,7 +19,11 @@ class Pieced:
 
     def SerializeToString(self) -> bytes:
         """Returns the bytes of the message."""
-        return b"".join((self._head.SerializeToString(), *self._parts))
+        return b"".join(self.parts())
+
+    def parts(self) -> Sequence[bytes]:
+        """Returns the bytes of the message in parts, those that many share as they were given."""
+        return (self._head.SerializeToString(), *self._parts)
 
     def ByteSize(self) -> int:
         """Returns how many they are."""

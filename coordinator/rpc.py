@@ -40,6 +40,11 @@ class Call(Protocol):
         ...
 
     @property
+    def peer_certificate(self) -> Mapping[str, Any] | None:
+        """What the client's certificate says, as `ssl.SSLSocket.getpeercert` puts it; None: it showed none."""
+        ...
+
+    @property
     def deadline(self) -> float | None:
         """When the client stops waiting, as event loop time in seconds; None: it set no deadline."""
         ...

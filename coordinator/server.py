@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import structlog
+from prometheus_client import CollectorRegistry
 
 from coordinator import __version__
 from coordinator.api.services import native_services
@@ -32,6 +33,8 @@ from coordinator.http.wellness import register_wellness
 from coordinator.joining import Origin, find_origin
 from coordinator.naming import split_address
 from coordinator.node.member import MemberNode
+from coordinator.wire.front.metrics import FrontCollector
+from coordinator.wire.front.server import FrontServer
 from coordinator.wire.grpc_aio import GrpcAioServer
 
 HEALTH_PERIOD_S = 0.1
@@ -88,16 +91,26 @@ class Server:
         )
         self.node.attach(self._engine)
         self._catalog = Catalog(self.node)
+        self._metrics: CollectorRegistry | None = None
         self._etcd = EtcdGateway(self.node)
-        self._grpc = GrpcAioServer(
-            [*native_services(self.node, self._catalog), *self._etcd.services()], limits
-        )
         self._http = self._listen_for_http() if config.http_address else None
+        self._grpc = self._listen_for_grpc()
         self._dns = DnsGateway(self.node, self._catalog, config) if config.dns_address else None
         self._checks = CheckRunner(self.node, self._catalog, config)
         self._health: asyncio.Task[None] | None = None
         self._following: asyncio.Task[None] | None = None
         self._heap = Heap()
+
+    def _listen_for_grpc(self) -> FrontServer | GrpcAioServer:
+        config = self.config
+        services = [*native_services(self.node, self._catalog), *self._etcd.services()]
+        if config.grpc_host == "grpcio":
+            return GrpcAioServer(services, config.limits)
+        http1 = None if self._http is None else self._http.accept
+        front = FrontServer(services, config.limits, config.timing, http1=http1)
+        if self._metrics is not None:
+            self._metrics.register(FrontCollector(front.tallies))
+        return front
 
     def _listen_for_http(self) -> HttpListener:
         limits = self.config.limits
@@ -108,7 +121,7 @@ class Server:
         )
         JsonGateway(self.node, self._etcd.services()).register(listener)
         register_wellness(listener, self._unready)
-        register_metrics(listener, self.node, self._etcd.handled)
+        self._metrics = register_metrics(listener, self.node, self._etcd.handled)
         return listener
 
     def _unready(self) -> str:

@@ -21,6 +21,7 @@ from coordinator.naming import NAME_PATTERN, NAME_RULE, split_address
 ENVIRONMENT_PREFIX = "COORDINATOR_"
 LOG_LEVELS = ("debug", "info", "warning", "error")
 LOG_FORMATS = ("text", "json")
+GRPC_HOSTS = ("front", "grpcio")
 JOIN_ADDRESSES_MAX = 64
 DNS_LABEL_PATTERN = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 DNS_DOMAIN_LENGTH_MAX = 100
@@ -209,6 +210,8 @@ def _check(config: Config) -> Config:
         raise ConfigError("http_address is also that of something else")
     if config.log_level not in LOG_LEVELS:
         raise ConfigError(f"log_level must be one of {', '.join(LOG_LEVELS)}")
+    if config.grpc_host not in GRPC_HOSTS:
+        raise ConfigError(f"grpc_host must be one of {', '.join(GRPC_HOSTS)}")
     if config.log_format not in LOG_FORMATS:
         raise ConfigError(f"log_format must be one of {', '.join(LOG_FORMATS)}")
     _check_cluster(config)

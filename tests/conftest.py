@@ -12,9 +12,11 @@ from hypothesis import settings
 settings.register_profile("coordinator", deadline=None, print_blob=True)
 settings.load_profile("coordinator")
 
-# Nobody's settings but those of a test itself decide how a server or a client begins.
+# Nobody's settings but those of a test itself decide how a server or a client begins; which of the hosts of gRPC is
+# tested, in this process and in nodes that it starts, is said so.
 for _name in [name for name in os.environ if name.startswith("COORDINATOR_")]:
-    del os.environ[_name]
+    if _name != "COORDINATOR_GRPC_HOST":
+        del os.environ[_name]
 
 ALONE = tuple(Path(__file__).parent / room for room in ("cluster", "faults"))
 """Rooms whose long tests keep time: they want the machine for themselves."""

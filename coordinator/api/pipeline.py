@@ -91,6 +91,10 @@ class _PipelineCall:
     def metadata(self) -> Mapping[str, str]:
         return self._stream.metadata
 
+    @property
+    def peer_certificate(self) -> Mapping[str, Any] | None:
+        return self._stream.peer_certificate
+
 
 class _Ready(NamedTuple):
     """A call whose wait is over."""

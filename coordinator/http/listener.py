@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
+from typing import cast
 
 import structlog
 from aiohttp import web
@@ -80,13 +81,13 @@ class HttpListener:
         )
         await self._runner.setup()
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._accept, sock=self._socket)
+        self._server = await loop.create_server(self.accept, sock=self._socket)
         self._socket = None
 
-    def _accept(self) -> asyncio.Protocol:
-        assert self._runner is not None and self._runner.server is not None
-        server = self._runner.server
-        if len(server.connections) >= self._connections_max:
+    def accept(self) -> asyncio.Protocol:
+        """Returns a protocol for a connection that came here or elsewhere; one that refuses if there is no room."""
+        server = None if self._runner is None else self._runner.server
+        if server is None or len(server.connections) >= self._connections_max:
             return _Refusal()
         protocol = server()
         self._silent.add(protocol)
@@ -124,7 +125,8 @@ class _Refusal(asyncio.Protocol):
     """What a client gets for whom there is no room."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+        # uvloop's transports are no subclasses of asyncio's.
+        transport = cast("asyncio.Transport", transport)
         transport.write(
             b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
         )

@@ -8,27 +8,29 @@ from typing import Any
 
 import grpc
 import structlog
-from google.protobuf import any_pb2
-from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from coordinator.config import MIB, Limits
+from coordinator.config import Limits
 from coordinator.errors import ConfigError, RequestError
 from coordinator.rpc import Bidi, Message, Service, Unary, stopping
+from coordinator.wire.terms import (
+    INTERNAL_WORDS,
+    KEEP_ALIVE_S,
+    KEEP_ALIVE_TIMEOUT_S,
+    METADATA_SIZE_BYTES_MAX,
+    QUIET_S,
+    REFUSING_SHARE,
+    STATUS_METADATA,
+    STOP_EXCESS_S,
+    only_request_error,
+    receive_size_bytes_max,
+    send_size_bytes_max,
+    status_details,
+)
 
-QUIET_S = 0.1
-"""A server that stops closes its connections when no call was under way, and none came, for this long."""
-REFUSING_SHARE = 0.5
-"""Of the grace: how long it waits for that."""
-STOP_EXCESS_S = 1.0
-"""Beyond the grace: after that a server that stops waits no longer for gRPC."""
-PIPELINE_MESSAGE_SIZE_BYTES_MIN = 2 * MIB
-"""A message of this size is read whatever the limit of one request, as it may be a pipeline's."""
-ERROR_DOMAIN = "coordinator"
 SETTLE_S = 1.0
 """How long the status of a stream waits for the message before it."""
-STATUS_METADATA = "grpc-status-details-bin"
 
 log = structlog.get_logger()
 
@@ -54,6 +56,10 @@ class _AioCall:
     @property
     def metadata(self) -> Mapping[str, str]:
         return {k: v for k, v in self._context.invocation_metadata() or () if isinstance(v, str)}
+
+    @property
+    def peer_certificate(self) -> None:
+        return None
 
     @property
     def deadline(self) -> float | None:
@@ -91,40 +97,14 @@ def _retrieve(write: asyncio.Future[None]) -> None:
         write.exception()
 
 
-def status_details(error: RequestError) -> bytes:
-    """Returns the `google.rpc.Status` of an error, with one `google.rpc.ErrorInfo`.
-
-    See https://google.aip.dev/193.
-    """
-    detail = any_pb2.Any()
-    detail.Pack(
-        error_details_pb2.ErrorInfo(
-            reason=error.reason, domain=ERROR_DOMAIN, metadata=error.details
-        )
-    )
-    status = status_pb2.Status(code=error.status.value, message=error.message, details=[detail])
-    return bytes(status.SerializeToString())
-
-
 async def _abort(context: grpc.aio.ServicerContext[Any, Any], error: RequestError) -> None:
-    await context.abort(
-        _CODES[error.status.value],
-        error.message,
-        ((STATUS_METADATA, status_details(error)),),
-    )
+    details = ((STATUS_METADATA, status_details(error)),) if error.reason else ()
+    await context.abort(_CODES[error.status.value], error.message, details)
 
 
 async def _abort_unexpected(context: grpc.aio.ServicerContext[Any, Any], method: str) -> None:
     log.exception("a handler failed", method=method)
-    await context.abort(grpc.StatusCode.INTERNAL, "internal error; the member's log has more")
-
-
-def _only_request_error(error: BaseExceptionGroup[BaseException]) -> RequestError | None:
-    """Returns the error with which a task group ended a handler on purpose."""
-    inner: BaseException = error
-    while isinstance(inner, BaseExceptionGroup) and inner.exceptions:
-        inner = inner.exceptions[0]
-    return inner if isinstance(inner, RequestError) else None
+    await context.abort(grpc.StatusCode.INTERNAL, INTERNAL_WORDS)
 
 
 class _Host:
@@ -169,7 +149,7 @@ class _Host:
                 await _abort(context, error)
             except BaseExceptionGroup as group:
                 await call.settle()
-                expected = _only_request_error(group)
+                expected = only_request_error(group)
                 if expected is not None:
                     await _abort(context, expected)
                 elif not context.done():
@@ -216,11 +196,6 @@ class _Host:
         )
 
 
-def _receive_max(limits: Limits) -> int:
-    """Returns the size in bytes of the largest message that is read at all: one may hold many requests."""
-    return max(2 * limits.request_size_bytes_max, PIPELINE_MESSAGE_SIZE_BYTES_MIN)
-
-
 class GrpcAioServer:
     """One listener for gRPC clients."""
 
@@ -228,18 +203,17 @@ class GrpcAioServer:
         self._services = services
         self._server = grpc.aio.server(
             options=(
-                # Somewhat more than the limit, so that what is a little too large gets our own error.
-                ("grpc.max_receive_message_length", _receive_max(limits)),
-                ("grpc.max_send_message_length", 4 * limits.txn_reply_size_bytes_max),
-                ("grpc.max_metadata_size", 16 * 1024),
+                ("grpc.max_receive_message_length", receive_size_bytes_max(limits)),
+                ("grpc.max_send_message_length", send_size_bytes_max(limits)),
+                ("grpc.max_metadata_size", METADATA_SIZE_BYTES_MAX),
                 ("grpc.so_reuseport", 0),
                 # Clients may probe their connection, also while they only watch.
                 ("grpc.keepalive_permit_without_calls", 1),
                 ("grpc.http2.min_recv_ping_interval_without_data_ms", 1_000),
                 ("grpc.http2.max_ping_strikes", 0),
                 # A client that is gone without a word is noticed, and its streams are freed.
-                ("grpc.keepalive_time_ms", 10_000),
-                ("grpc.http2.ping_timeout_ms", 5_000),
+                ("grpc.keepalive_time_ms", int(1000 * KEEP_ALIVE_S)),
+                ("grpc.http2.ping_timeout_ms", int(1000 * KEEP_ALIVE_TIMEOUT_S)),
             ),
             maximum_concurrent_rpcs=limits.streams_max,
         )

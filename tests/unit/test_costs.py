@@ -18,8 +18,8 @@ from coordinator.state.commands import (
     encode_proposal,
 )
 from coordinator.state.machine import StateMachine
-from coordinator.wire import grpc_aio
 from coordinator_client import aio
+from tests import hosts
 from tests.unit.client.stage import Stage
 
 WAIT_S = 20
@@ -29,7 +29,7 @@ async def test_calls_made_together_share_messages() -> None:
     async with Stage() as stage, aio.connect(stage.endpoints[0]) as client:
         await client.put("/a")
         sent = received = 0
-        stream = grpc_aio._AioCall
+        stream = hosts.STREAM
         receive, send = stream.receive, stream.send
 
         async def count_received(self: Any) -> Any:
@@ -59,7 +59,7 @@ async def test_an_event_is_encoded_once_and_sent_once_to_a_client() -> None:
             await client.watch("/w/", prefix=True).open() for client in clients for _ in range(50)
         ]
         encoded = sent = 0
-        event_batches, send = render.event_batches, grpc_aio._AioCall.send
+        event_batches, send = render.event_batches, hosts.STREAM.send
 
         def count_encoded(*args: Any) -> Any:
             nonlocal encoded
@@ -73,7 +73,7 @@ async def test_an_event_is_encoded_once_and_sent_once_to_a_client() -> None:
 
         with (
             mock.patch.object(render, "event_batches", count_encoded),
-            mock.patch.object(grpc_aio._AioCall, "send", count_sent),
+            mock.patch.object(hosts.STREAM, "send", count_sent),
         ):
             for i in range(20):
                 await stage.bus.nodes[0].propose(

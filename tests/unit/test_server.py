@@ -26,6 +26,7 @@ from coordinator.state.commands import Put, Write
 from coordinator_client import aio
 from coordinator_client.errors import Compacted, LimitExceeded
 from coordinator_client.pb import kv_pb2
+from tests.hosts import HOST
 from tests.unit.state.workload import bundle
 
 _given: set[int] = set()
@@ -44,6 +45,7 @@ def free_port() -> int:
 
 def config(path: Path) -> Config:
     return Config(
+        grpc_host=HOST,
         data_dir=str(path),
         client_address=f"127.0.0.1:{free_port()}",
         peer_address=f"127.0.0.1:{free_port()}",
@@ -83,6 +85,7 @@ async def test_three_nodes_elect_replicate_and_agree(tmp_path: Path) -> None:
     servers = [
         await make(
             Config(
+                grpc_host=HOST,
                 name=member.name,
                 data_dir=str(tmp_path / member.name),
                 client_address=f"127.0.0.1:{free_port()}",
@@ -234,6 +237,7 @@ async def test_a_node_whose_state_was_altered_is_found_and_the_others_go_on(
     servers = [
         await make(
             Config(
+                grpc_host=HOST,
                 name=f"n{i}",
                 data_dir=str(tmp_path / f"n{i}"),
                 client_address=f"127.0.0.1:{client}",

@@ -84,6 +84,7 @@ def test_a_flag_wins_over_the_environment_over_the_file(tmp_path: Path) -> None:
         ({"dns_address": "127.0.0.1:53", "dns_forwarders": "127.0.0.1:53"}, "itself"),
         ({"log_level": "loud"}, "log_level"),
         ({"log_format": "xml"}, "log_format"),
+        ({"grpc_host": "apache"}, "grpc_host must be one of front, grpcio"),
         ({"insecure": "perhaps"}, "true or false"),
         ({"colour": "blue"}, "no setting colour"),
     ],

@@ -106,6 +106,11 @@ class JsonCall:
         return found
 
     @property
+    def peer_certificate(self) -> Mapping[str, Any] | None:
+        """None: HTTP is not encrypted here."""
+        return None
+
+    @property
     def deadline(self) -> float | None:
         """None: HTTP tells of none."""
         return None

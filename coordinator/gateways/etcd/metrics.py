@@ -81,8 +81,8 @@ class NodeCollector(Collector):
         yield version
 
 
-def register_metrics(listener: HttpListener, node: Node, handled: Handled) -> None:
-    """Registers /metrics."""
+def register_metrics(listener: HttpListener, node: Node, handled: Handled) -> CollectorRegistry:
+    """Registers /metrics; returns where others may add theirs."""
     registry = CollectorRegistry()
     registry.register(NodeCollector(node, handled))
     ProcessCollector(registry=registry)
@@ -91,3 +91,4 @@ def register_metrics(listener: HttpListener, node: Node, handled: Handled) -> No
         return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE})
 
     listener.route("GET", "/metrics", metrics)
+    return registry

@@ -13,8 +13,8 @@ from google.rpc import error_details_pb2, status_pb2
 from coordinator.api.services import native_services
 from coordinator.catalog.catalog import Catalog
 from coordinator.config import Limits
-from coordinator.wire.grpc_aio import GrpcAioServer
 from tests.bus import Bus
+from tests.hosts import grpc_server
 
 
 class Face:
@@ -24,7 +24,7 @@ class Face:
         self.bus = bus
         self.node = bus.nodes[number]
         self.catalog = Catalog(self.node)
-        self.server = GrpcAioServer(native_services(self.node, self.catalog), limits)
+        self.server = grpc_server(native_services(self.node, self.catalog), limits)
         self.address = f"127.0.0.1:{self.server.bind('127.0.0.1:0')}"
         self.channel = grpc.aio.insecure_channel(
             self.address, options=(("grpc.max_receive_message_length", 64 << 20),)

@@ -20,6 +20,7 @@ class Asking:
     peer = "test"
     metadata: dict[str, str] = {}  # noqa: RUF012  # never changed
     deadline = None
+    peer_certificate = None
 
 
 REQUEST = pb.RegisterRequest(instance=pb.Instance(service="pay", id="a"), ttl_ms=3_600_000)

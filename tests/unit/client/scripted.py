@@ -12,7 +12,7 @@ import grpc.aio
 from google.protobuf.message import Message
 
 from coordinator.errors import RequestError, Status
-from coordinator.wire.grpc_aio import STATUS_METADATA, status_details
+from coordinator.wire.terms import STATUS_METADATA, status_details
 from coordinator_client import calls, pipelining
 from coordinator_client.calls import Method
 from coordinator_client.failures import failure_from

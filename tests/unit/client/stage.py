@@ -14,8 +14,8 @@ from typing import Any, Self, TypeVar
 from coordinator.api.services import native_services
 from coordinator.catalog.catalog import Catalog
 from coordinator.config import Limits
-from coordinator.wire.grpc_aio import GrpcAioServer
 from tests.bus import Bus
+from tests.hosts import GrpcServer, grpc_server
 
 T = TypeVar("T")
 
@@ -26,7 +26,7 @@ class Stage:
     def __init__(self, limits: Limits | None = None) -> None:
         self.bus = Bus(limits=limits)
         self._limits = limits or Limits()
-        self._servers: dict[int, GrpcAioServer] = {}
+        self._servers: dict[int, GrpcServer] = {}
         self.endpoints: list[str] = []
 
     @property
@@ -47,10 +47,10 @@ class Stage:
             await self.stop_front(index)
         await self.bus.__aexit__()
 
-    def _make_server(self, index: int) -> GrpcAioServer:
+    def _make_server(self, index: int) -> GrpcServer:
         node = self.bus.nodes[index]
         # Registry's writes need no catalog that is kept current.
-        server = GrpcAioServer(native_services(node, Catalog(node)), self._limits)
+        server = grpc_server(native_services(node, Catalog(node)), self._limits)
         self._servers[index] = server
         return server
 

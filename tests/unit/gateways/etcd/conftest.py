@@ -13,8 +13,8 @@ import pytest
 from coordinator.config import Limits
 from coordinator.gateways.etcd.gateway import EtcdGateway
 from coordinator.gateways.etcd.pb import kv_pb2, watch_pb2
-from coordinator.wire.grpc_aio import GrpcAioServer
 from tests.bus import Bus
+from tests.hosts import grpc_server
 
 SMALL = Limits(
     request_size_bytes_max=10_000,
@@ -35,7 +35,7 @@ class Etcd:
         self.bus = bus
         self.node = bus.nodes[1]
         self.gateway = EtcdGateway(self.node)
-        self.server = GrpcAioServer(self.gateway.services(), limits)
+        self.server = grpc_server(self.gateway.services(), limits)
         self.address = f"127.0.0.1:{self.server.bind('127.0.0.1:0')}"
         self.channel = grpc.aio.insecure_channel(
             self.address, options=(("grpc.max_receive_message_length", 64 << 20),)
