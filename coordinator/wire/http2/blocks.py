@@ -7,7 +7,7 @@ import contextlib
 from coordinator.wire.http2.decoding import Decoder
 from coordinator.wire.http2.events import Block
 from coordinator.wire.http2.failures import ListTooLarge, Malformed
-from coordinator.wire.http2.fields import make_request, make_trailers
+from coordinator.wire.http2.fields import FieldChecker
 from coordinator.wire.http2.limits import Http2Limits
 
 
@@ -18,10 +18,11 @@ class BlockReader:
     under its bytes. Blocks that change the table are not kept, and whatever was kept goes when it changes.
     """
 
-    __slots__ = ("_decoder", "_entries_max", "_kept", "_kept_size", "_size_max")
+    __slots__ = ("_checker", "_decoder", "_entries_max", "_kept", "_kept_size", "_size_max")
 
     def __init__(self, limits: Http2Limits) -> None:
         self._decoder = Decoder(limits.header_list_size_bytes_max)
+        self._checker = FieldChecker()
         self._kept: dict[bytes, Block] = {}
         self._kept_size = 0
         self._entries_max = limits.block_cache_entries_max
@@ -43,7 +44,7 @@ class BlockReader:
         finally:
             if decoder.changes != changes:
                 self._forget()
-        block = make_request(fields)
+        block = self._checker.make_request(fields)
         if decoder.changes == changes:
             self._keep(raw, block)
         return block
@@ -56,7 +57,7 @@ class BlockReader:
         finally:
             if self._decoder.changes != changes:
                 self._forget()
-        return make_trailers(fields)
+        return self._checker.make_trailers(fields)
 
     def skip(self, raw: bytes) -> None:
         """Reads a block for what it does to the dynamic table; raises `ConnectionFailure`."""

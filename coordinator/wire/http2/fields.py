@@ -8,8 +8,14 @@ from collections.abc import Sequence
 from coordinator.wire.http2.events import Block, Field
 from coordinator.wire.http2.failures import Malformed
 
+KNOWN_MAX = 256
+"""Fields of a connection that need not be checked again."""
+KNOWN_SIZE_BYTES_MAX = 256
+"""Of a field that is remembered."""
+
 _NAME = re.compile(rb"[!-9;-@\[-~]+")
 """No controls, no blanks, no upper case, no colon, nothing above ASCII (section 8.2.1)."""
+_TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _BAD_VALUE = re.compile(rb"[\0\r\n]|^[ \t]|[ \t]\Z")
 _DIGITS = re.compile(rb"[0-9]{1,18}")
 _CONNECTION_FIELDS = frozenset(
@@ -18,67 +24,84 @@ _CONNECTION_FIELDS = frozenset(
 _PSEUDO_FIELDS = frozenset({b":method", b":scheme", b":path", b":authority"})
 
 
-def make_request(fields: Sequence[Field]) -> Block:
-    """Returns the block of a request's beginning; raises `Malformed` if HTTP forbids it."""
-    pseudo: dict[bytes, bytes] = {}
-    for name, value in fields:
-        if name[:1] != b":":
-            break
-        if name not in _PSEUDO_FIELDS or name in pseudo:
-            raise Malformed
-        if _BAD_VALUE.search(value):
-            raise Malformed
-        pseudo[name] = value
-    _check_target(pseudo)
-    rest = fields[len(pseudo) :]
-    length = _check_fields(rest)
-    _check_host(pseudo, rest)
-    return Block(tuple(fields), length)
+class FieldChecker:
+    """Checks the fields of a connection's requests; fields that come again and again are checked once."""
+
+    __slots__ = ("_known", "_targets")
+
+    def __init__(self) -> None:
+        self._known: set[Field] = set()
+        self._targets: dict[tuple[Field, ...], bytes | None] = {}  # Pseudo fields, with their host.
+
+    def make_request(self, fields: Sequence[Field]) -> Block:
+        """Returns the block of a request's beginning; raises `Malformed` if HTTP forbids it."""
+        count = 0
+        for name, _ in fields:
+            if name[:1] != b":":
+                break
+            count += 1
+        target = tuple(fields[:count])
+        if target in self._targets:
+            host = self._targets[target]
+        else:
+            host = _check_target(target)
+            if sum(len(name) + len(value) for name, value in target) <= KNOWN_SIZE_BYTES_MAX:
+                if len(self._targets) >= KNOWN_MAX:
+                    self._targets.clear()
+                self._targets[target] = host
+        length = self._check(fields, count, host)
+        return Block(tuple(fields), length)
+
+    def make_trailers(self, fields: Sequence[Field]) -> Block:
+        """Returns the block after a request's content; raises `Malformed` if HTTP forbids it."""
+        self._check(fields, 0, None)
+        return Block(tuple(fields))
+
+    def _check(self, fields: Sequence[Field], start: int, host: bytes | None) -> int:
+        """Checks all that are no pseudo fields; returns the content's length, -1 if there is none."""
+        known = self._known
+        length = -1
+        for field in fields[start:] if start else fields:
+            if field in known:
+                continue
+            name, value = field
+            if not _NAME.fullmatch(name) or _BAD_VALUE.search(value) or name in _CONNECTION_FIELDS:
+                raise Malformed
+            if name == b"content-length":
+                if not _DIGITS.fullmatch(value) or length not in (-1, int(value)):
+                    raise Malformed
+                length = int(value)
+            elif name == b"host":
+                # It must not differ from the authority (section 8.3.1).
+                if host is not None and value.lower() != host.lower():
+                    raise Malformed
+            elif name == b"te" and value.lower() != b"trailers":
+                raise Malformed
+            elif len(name) + len(value) <= KNOWN_SIZE_BYTES_MAX:
+                if len(known) >= KNOWN_MAX:
+                    known.clear()
+                known.add(field)
+        return length
 
 
-def make_trailers(fields: Sequence[Field]) -> Block:
-    """Returns the block after a request's content; raises `Malformed` if HTTP forbids it."""
-    _check_fields(fields)
-    return Block(tuple(fields))
-
-
-def _check_target(pseudo: dict[bytes, bytes]) -> None:
-    """Sections 8.3.1 and 8.5."""
-    method = pseudo.get(b":method", b"")
-    if not _NAME.fullmatch(method.lower()):
+def _check_target(target: tuple[Field, ...]) -> bytes | None:
+    """Checks pseudo fields (sections 8.3.1 and 8.5); returns the host they name, if they do."""
+    pseudo = dict(target)
+    if len(pseudo) < len(target) or not pseudo.keys() <= _PSEUDO_FIELDS:
         raise Malformed
-    scheme, path = pseudo.get(b":scheme"), pseudo.get(b":path")
+    if any(_BAD_VALUE.search(value) for value in pseudo.values()):
+        raise Malformed
+    method = pseudo.get(b":method", b"")
+    scheme, path, host = (pseudo.get(name) for name in (b":scheme", b":path", b":authority"))
+    if not _TOKEN.fullmatch(method):
+        raise Malformed
     if method == b"CONNECT":
-        if scheme is not None or path is not None or not pseudo.get(b":authority"):
+        if scheme is not None or path is not None or not host:
             raise Malformed
-        return
+        return host
     if not scheme or path is None:
         raise Malformed
     whole_server = path == b"*" and method == b"OPTIONS"
     if scheme in (b"http", b"https") and path[:1] != b"/" and not whole_server:
         raise Malformed
-
-
-def _check_fields(fields: Sequence[Field]) -> int:
-    """Checks all but the pseudo-header fields; returns the content length, -1 if there is none."""
-    length = -1
-    for name, value in fields:
-        if not _NAME.fullmatch(name) or _BAD_VALUE.search(value) or name in _CONNECTION_FIELDS:
-            raise Malformed
-        if name == b"te" and value.lower() != b"trailers":
-            raise Malformed
-        if name == b"content-length":
-            if not _DIGITS.fullmatch(value) or length not in (-1, int(value)):
-                raise Malformed
-            length = int(value)
-    return length
-
-
-def _check_host(pseudo: dict[bytes, bytes], fields: Sequence[Field]) -> None:
-    """Section 8.3.1: what stands for the host must not differ from what the host is."""
-    authority = pseudo.get(b":authority")
-    if authority is None:
-        return
-    for name, value in fields:
-        if name == b"host" and value.lower() != authority.lower():
-            raise Malformed
+    return host

@@ -46,7 +46,7 @@ class Http2Limits:
     closed_streams_max: int = 4_096
     """Streams ended by us on which late frames are tolerated silently."""
 
-    resets: Rate = Rate(per_s=200, burst=5_000)
+    resets: Rate = Rate(per_s=500, burst=5_000)
     """Streams reset by the client or by us for a mistake of the client's."""
     malformed: Rate = Rate(per_s=50, burst=500)
     """Requests with header fields that HTTP forbids."""
