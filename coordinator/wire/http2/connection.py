@@ -26,12 +26,12 @@ from coordinator.wire.http2.frames import (
     window_update,
 )
 from coordinator.wire.http2.limits import Http2Limits
-from coordinator.wire.http2.receiving import RECEIVERS, Receiving
+from coordinator.wire.http2.requests import RECEIVERS, Requests
 
 _unpack_head = HEAD.unpack_from
 
 
-class Connection(Receiving):
+class Connection(Requests):
     """The server's end of one connection.
 
     Give `receive` whatever comes, act on the events, and write what `output` returns whenever something was received
@@ -54,7 +54,7 @@ class Connection(Receiving):
 
     @property
     def opening(self) -> bytes:
-        """What came until now, as long as the preface is not complete, and for a foreign connection: all of it."""
+        """What came before the preface was complete or was found to be something else."""
         return b"" if self.greeted else bytes(self._held)
 
     @property
@@ -83,8 +83,6 @@ class Connection(Receiving):
         """Returns what happened in the bytes that came at `now`, a monotonic time in seconds. Never raises."""
         events: list[Event] = []
         if self._over:
-            if self.foreign:
-                self._held += data
             return events
         self._now = now
         try:
@@ -127,8 +125,7 @@ class Connection(Receiving):
     def finish(self, code: int = Code.NO_ERROR, reason: bytes = b"") -> None:
         """Tells the client which streams were served; newer ones are ignored (RFC 9113, section 6.8)."""
         if not self._over:
-            self._finishing = True
-            self._out.append(goaway(self._last_stream_id, code, reason))
+            self._out.append(goaway(self._close_streams(), code, reason))
 
     def _greet(self, data: bytes) -> int:
         """Compares the preface; returns where it ends."""
@@ -164,7 +161,7 @@ class Connection(Receiving):
             if kind != self._kind_due and self._kind_due is not None:
                 raise ConnectionFailure(Code.PROTOCOL_ERROR, self._misplaced())
             position = end
-            receive = receivers[kind] if kind <= CONTINUATION else Receiving._receive_unknown
+            receive = receivers[kind] if kind <= CONTINUATION else Requests._receive_unknown
             receive(self, flags, stream_id & STREAM_ID_MAX, data[start:end], events)
         if position < size:
             self._held += data[position:]
@@ -174,6 +171,12 @@ class Connection(Receiving):
     def _misplaced(self) -> str:
         return "frame inside a header block" if self._kind_due == CONTINUATION else "no SETTINGS"
 
+    def _close_streams(self) -> int:
+        """Begins to ignore new streams; returns the last one that counts, which never changes any more."""
+        if self._final_stream_id is None:
+            self._final_stream_id = self._last_stream_id
+        return self._final_stream_id
+
     def _fail(self, failure: ConnectionFailure, events: list[Event]) -> None:
         """Says goodbye, forgets all streams and tells of the end."""
         self._over = True
@@ -181,7 +184,7 @@ class Connection(Receiving):
         if not self.foreign:
             self._held.clear()
             self._counters.count_failure(failure.code)
-        self._out.append(goaway(self._last_stream_id, failure.code, failure.reason.encode()))
+        self._out.append(goaway(self._close_streams(), failure.code, failure.reason.encode()))
         self._streams.clear()
         self._ready.clear()
         self.unsent_total = 0

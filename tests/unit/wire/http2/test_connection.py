@@ -11,6 +11,7 @@ from coordinator.wire.http2 import (
     Counters,
     Data,
     Ended,
+    Event,
     GoneAway,
     Headers,
     Http2Limits,
@@ -128,6 +129,8 @@ def test_drain() -> None:
     assert dialogue.answer(hf.GoAwayFrame).last_stream_id == 3
     assert dialogue.send(dialogue.headers(5), hf.DataFrame(5, b"x" * 100)) == []
     assert dialogue.answers() == []
+    connection.finish(Code.INTERNAL_ERROR)
+    assert dialogue.answer(hf.GoAwayFrame).last_stream_id == 3
     assert connection.send_reply(1, HEAD, b"x", TAIL) and connection.send_reply(3, HEAD, b"", TAIL)
     assert connection.streams_open == 0
 
@@ -138,17 +141,22 @@ def test_client_goes_away() -> None:
     assert pair.exchange() == [GoneAway(0, 0)]
 
 
-@pytest.mark.parametrize("opening", [b"GET / HTTP/1.1\r\n\r\n", b"PUT", b"PRI * HTTP/1.1\r\n\r\n"])
-def test_another_protocol_is_handed_over(opening: bytes) -> None:
-    connection = Connection(Http2Limits(), Counters())
+@pytest.mark.parametrize(
+    ("opening", "seen"),
+    [(b"GET / HTTP/1.1", b"G"), (b"PUT", b"PU"), (b"PRI * HTTP/1.1", b"PRI * HTTP/1")],
+)
+@pytest.mark.parametrize("size", [1, 100])
+def test_another_protocol_is_handed_over(opening: bytes, seen: bytes, size: int) -> None:
+    connection = Connection(Http2Limits(), counters := Counters())
     connection.begin()
-    events = []
-    for octet in opening:
-        events += connection.receive(bytes([octet]), 0.0)
+    events: list[Event] = []
+    for start in range(0, len(opening), size):
+        events += connection.receive(opening[start : start + size], 0.0)
     assert [type(event) for event in events] == [Ended]
     assert connection.foreign and not connection.greeted
-    assert connection.opening == opening
+    assert connection.opening == (seen if size == 1 else opening)
     assert connection.output() == []
+    assert counters.totals["foreign_preface"] == 1
 
 
 def test_nothing_is_written_before_the_preface() -> None:

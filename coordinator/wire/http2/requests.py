@@ -1,83 +1,44 @@
-"""The receiving side of a connection: one method for each kind of frame (RFC 9113, section 6)."""
+"""Frames about requests: DATA, HEADERS, CONTINUATION, RST_STREAM and PRIORITY (RFC 9113, section 6)."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
 
-from coordinator.wire.http2.blocks import BlockReader
-from coordinator.wire.http2.budgets import Budgets
+from coordinator.wire.http2.control import Control
 from coordinator.wire.http2.counters import Counters
-from coordinator.wire.http2.credit import Credit
-from coordinator.wire.http2.events import (
-    Data,
-    Event,
-    GoneAway,
-    Headers,
-    Ponged,
-    Reset,
-    Trailers,
-)
+from coordinator.wire.http2.events import Data, Event, Headers, Reset, Trailers
 from coordinator.wire.http2.failures import ConnectionFailure, ListTooLarge, Malformed
 from coordinator.wire.http2.frames import (
-    ACK,
     CONTINUATION,
-    ENABLE_PUSH,
     END_HEADERS,
     END_STREAM,
-    FRAME_SIZE_BYTES_DEFAULT,
-    FRAME_SIZE_BYTES_MAX,
-    HEADER_TABLE_SIZE,
-    HEADER_TABLE_SIZE_BYTES_DEFAULT,
-    INITIAL_WINDOW_SIZE,
-    MAX_FRAME_SIZE,
     PADDED,
     PRIORITIZED,
-    SETTING,
-    SETTINGS,
-    SETTINGS_ACK,
-    WINDOW_DEFAULT,
-    WINDOW_MAX,
     Code,
-    ping,
-    rst_stream,
     window_update,
 )
 from coordinator.wire.http2.limits import Http2Limits
-from coordinator.wire.http2.sending import SENT_FRAME_SIZE_BYTES_MAX, Sending
 from coordinator.wire.http2.streams import Stream
 
 GAPS_MAX = 16
 """Runs of stream ids that a client left out and that are remembered, to tell them from closed streams."""
 
 
-class Receiving(Sending):
-    """What the client may do, and what it is told when it does anything else."""
+class Requests(Control):
+    """What the client may do on streams, and what becomes of it when it does anything else."""
 
     def __init__(self, limits: Http2Limits, counters: Counters) -> None:
-        window = max(limits.connection_window_bytes, WINDOW_DEFAULT)
-        super().__init__(limits, Credit(window, limits.unread_bytes_max))
-        self._limits = limits
-        self._counters = counters
-        self._budgets = Budgets(limits, counters)
-        self._blocks = BlockReader(limits)
-        self._now = 0.0
-        self._last_stream_id = 0
+        super().__init__(limits, counters)
         self._gaps: deque[tuple[int, int]] = deque(maxlen=GAPS_MAX)
-        self._finishing = False
-        self._kind_due: int | None = (
-            SETTINGS  # The only kind of frame that may come next, if it is only one.
+        self._final_stream_id: int | None = (
+            None  # The last stream that is served, once that is decided.
         )
         # Of a header block that is not complete: its stream, flags and pieces.
         self._block_stream_id = 0
         self._block_flags = 0
         self._block_pieces: list[bytes] = []
         self._block_size = 0
-        # Until the client has acknowledged our SETTINGS, it may count on the defaults.
-        self._settings_due = True
-        self._initial_in = max(limits.stream_window_bytes, WINDOW_DEFAULT)
-        if limits.header_table_size_bytes > HEADER_TABLE_SIZE_BYTES_DEFAULT:
-            self._blocks.allow(limits.header_table_size_bytes)
 
     # DATA (section 6.1)
 
@@ -92,7 +53,7 @@ class Receiving(Sending):
         stream = self._streams.get(stream_id)
         if stream is None:
             self._release(size)
-            self._receive_late_data(stream_id)
+            self._receive_late_data(stream_id, size)
             return
         stream.unread += size
         if stream.request_ended:
@@ -119,9 +80,11 @@ class Receiving(Sending):
             return
         events.append(Data(stream_id, payload, ended, size))
 
-    def _receive_late_data(self, stream_id: int) -> None:
+    def _receive_late_data(self, stream_id: int, size: int) -> None:
         self._require_not_idle(stream_id)
         self._counters.count("frames_on_closed_streams")
+        if not size:
+            self._budgets.empty_frames.spend(self._now)
         if stream_id not in self._ended_streams:
             self._refuse(stream_id, Code.STREAM_CLOSED)
 
@@ -188,7 +151,7 @@ class Receiving(Sending):
         except (Malformed, ListTooLarge) as failure:
             self._refuse_block(stream_id, failure)
             return
-        if self._finishing:
+        if self._final_stream_id is not None:
             self._ended_streams.add(stream_id)
             self._budgets.resets.spend(self._now)
             return
@@ -213,6 +176,7 @@ class Receiving(Sending):
                 self._break(stream, Code.STREAM_CLOSED, events)
             elif stream_id in self._ended_streams:
                 self._counters.count("frames_on_closed_streams")
+                self._budgets.resets.spend(self._now)
             elif any(low < stream_id < high for low, high in self._gaps):
                 raise ConnectionFailure(Code.PROTOCOL_ERROR, "stream id smaller than before")
             else:
@@ -232,7 +196,7 @@ class Receiving(Sending):
         stream.request_ended = True
         events.append(Trailers(stream_id, block))
 
-    # PRIORITY (section 6.3), RST_STREAM (6.4), PUSH_PROMISE (6.6) and what is unknown (5.5)
+    # PRIORITY (section 6.3), RST_STREAM (6.4) and PUSH_PROMISE (6.6)
 
     def _receive_priority(
         self, flags: int, stream_id: int, payload: bytes, events: list[Event]
@@ -268,111 +232,6 @@ class Receiving(Sending):
     ) -> None:
         raise ConnectionFailure(Code.PROTOCOL_ERROR, "PUSH_PROMISE from a client")
 
-    def _receive_unknown(
-        self, flags: int, stream_id: int, payload: bytes, events: list[Event]
-    ) -> None:
-        self._counters.count("unknown_frames")
-        self._budgets.unknown_frames.spend(self._now)
-
-    # SETTINGS (section 6.5)
-
-    def _receive_settings(
-        self, flags: int, stream_id: int, payload: bytes, events: list[Event]
-    ) -> None:
-        self._budgets.settings.spend(self._now)
-        if stream_id:
-            raise ConnectionFailure(Code.PROTOCOL_ERROR, "SETTINGS on a stream")
-        if flags & ACK:
-            if payload:
-                raise ConnectionFailure(Code.FRAME_SIZE_ERROR, "SETTINGS with ACK and content")
-            if self._kind_due == SETTINGS:
-                raise ConnectionFailure(Code.PROTOCOL_ERROR, "no SETTINGS")
-            self._obey_own_settings()
-            return
-        if len(payload) % SETTING.size:
-            raise ConnectionFailure(Code.FRAME_SIZE_ERROR, "SETTINGS of a wrong size")
-        self._kind_due = None
-        for name, value in SETTING.iter_unpack(payload):
-            self._apply_setting(name, value)
-        self._answer(SETTINGS_ACK)
-        self._send_waiting()
-
-    def _apply_setting(self, name: int, value: int) -> None:
-        if name == HEADER_TABLE_SIZE:
-            if value < HEADER_TABLE_SIZE_BYTES_DEFAULT:
-                self._table_size_due = not self._table_size_told
-        elif name == ENABLE_PUSH:
-            if value > 1:
-                raise ConnectionFailure(Code.PROTOCOL_ERROR, "bad ENABLE_PUSH")
-        elif name == INITIAL_WINDOW_SIZE:
-            if value > WINDOW_MAX:
-                raise ConnectionFailure(Code.FLOW_CONTROL_ERROR, "bad INITIAL_WINDOW_SIZE")
-            self._move_windows(value)
-        elif name == MAX_FRAME_SIZE:
-            if not FRAME_SIZE_BYTES_DEFAULT <= value <= FRAME_SIZE_BYTES_MAX:
-                raise ConnectionFailure(Code.PROTOCOL_ERROR, "bad MAX_FRAME_SIZE")
-            self._frame_out_max = min(value, SENT_FRAME_SIZE_BYTES_MAX)
-
-    def _obey_own_settings(self) -> None:
-        """The client knows our SETTINGS now (section 6.5.3)."""
-        if not self._settings_due:
-            return
-        self._settings_due = False
-        limits = self._limits
-        self._blocks.allow(limits.header_table_size_bytes)
-        less = self._initial_in - limits.stream_window_bytes
-        if less > 0:
-            self._initial_in = limits.stream_window_bytes
-            for stream in self._streams.values():
-                stream.window_in -= less
-
-    # PING (section 6.7), GOAWAY (6.8) and WINDOW_UPDATE (6.9)
-
-    def _receive_ping(
-        self, flags: int, stream_id: int, payload: bytes, events: list[Event]
-    ) -> None:
-        self._budgets.pings.spend(self._now)
-        if stream_id:
-            raise ConnectionFailure(Code.PROTOCOL_ERROR, "PING on a stream")
-        if len(payload) != 8:
-            raise ConnectionFailure(Code.FRAME_SIZE_ERROR, "PING of a wrong size")
-        if flags & ACK:
-            events.append(Ponged(payload))
-        else:
-            self._answer(ping(payload, ACK))
-
-    def _receive_goaway(
-        self, flags: int, stream_id: int, payload: bytes, events: list[Event]
-    ) -> None:
-        self._budgets.settings.spend(self._now)
-        if stream_id:
-            raise ConnectionFailure(Code.PROTOCOL_ERROR, "GOAWAY on a stream")
-        if len(payload) < 8:
-            raise ConnectionFailure(Code.FRAME_SIZE_ERROR, "GOAWAY too short")
-        last_stream_id = int.from_bytes(payload[:4], "big") & WINDOW_MAX
-        events.append(GoneAway(last_stream_id, int.from_bytes(payload[4:8], "big")))
-
-    def _receive_window_update(
-        self, flags: int, stream_id: int, payload: bytes, events: list[Event]
-    ) -> None:
-        self._budgets.window_updates.spend(self._now)
-        if len(payload) != 4:
-            raise ConnectionFailure(Code.FRAME_SIZE_ERROR, "WINDOW_UPDATE of a wrong size")
-        increment = int.from_bytes(payload, "big") & WINDOW_MAX
-        if not stream_id:
-            if not increment:
-                raise ConnectionFailure(Code.PROTOCOL_ERROR, "WINDOW_UPDATE of nothing")
-            self._widen(increment)
-            return
-        stream = self._streams.get(stream_id)
-        if stream is None:
-            self._require_not_idle(stream_id)
-        elif not increment:
-            self._break(stream, Code.PROTOCOL_ERROR, events)
-        elif not self._widen_stream(stream, increment):
-            self._counters.count("flow_control_errors")
-            self._break(stream, Code.FLOW_CONTROL_ERROR, events)
-
     # What the methods above share.
 
     def _strip_padding(self, payload: bytes) -> bytes:
@@ -382,26 +241,6 @@ class Receiving(Sending):
         if padding >= len(payload):
             raise ConnectionFailure(Code.PROTOCOL_ERROR, "more padding than frame")
         return payload[1 : len(payload) - padding]
-
-    def _require_not_idle(self, stream_id: int) -> None:
-        """Frames on streams that nobody opened end the connection (section 5.1)."""
-        if not stream_id & 1 or stream_id > self._last_stream_id:
-            raise ConnectionFailure(Code.PROTOCOL_ERROR, "frame on an idle stream")
-
-    def _answer(self, frame: bytes) -> None:
-        """Sends what a client makes us send; one that reads none of it is sent away."""
-        self._out.append(frame)
-        self._control_bytes += len(frame)
-        if self._control_bytes > self._limits.control_output_bytes_max:
-            self._counters.count("unread_output")
-            raise ConnectionFailure(Code.ENHANCE_YOUR_CALM, "answers are not read")
-
-    def _refuse(self, stream_id: int, code: int) -> None:
-        """Resets a stream that never was, or is no more."""
-        self._counters.count("streams_reset_by_us")
-        self._budgets.resets.spend(self._now)
-        self._ended_streams.add(stream_id)
-        self._answer(rst_stream(stream_id, code))
 
     def _refuse_block(self, stream_id: int, failure: Malformed | ListTooLarge) -> None:
         """A request that HTTP or our limits forbid."""
@@ -413,29 +252,23 @@ class Receiving(Sending):
             self._counters.count("malformed_blocks")
             self._refuse(stream_id, Code.PROTOCOL_ERROR)
 
-    def _break(self, stream: Stream, code: int, events: list[Event]) -> None:
-        """Ends a stream on which the client did something wrong (section 5.4.2)."""
-        self._forget(stream)
-        events.append(Reset(stream.stream_id, code))
-        self._refuse(stream.stream_id, code)
-
     def _break_malformed(self, stream: Stream, events: list[Event]) -> None:
         self._counters.count("malformed_blocks")
         self._budgets.malformed.spend(self._now)
         self._break(stream, Code.PROTOCOL_ERROR, events)
 
 
-Receiver = Callable[[Receiving, int, int, bytes, list[Event]], None]
+Receiver = Callable[[Requests, int, int, bytes, list[Event]], None]
 RECEIVERS: tuple[Receiver, ...] = (
-    Receiving._receive_data,
-    Receiving._receive_headers,
-    Receiving._receive_priority,
-    Receiving._receive_rst_stream,
-    Receiving._receive_settings,
-    Receiving._receive_push_promise,
-    Receiving._receive_ping,
-    Receiving._receive_goaway,
-    Receiving._receive_window_update,
-    Receiving._receive_continuation,
+    Requests._receive_data,
+    Requests._receive_headers,
+    Requests._receive_priority,
+    Requests._receive_rst_stream,
+    Requests._receive_settings,
+    Requests._receive_push_promise,
+    Requests._receive_ping,
+    Requests._receive_goaway,
+    Requests._receive_window_update,
+    Requests._receive_continuation,
 )
 """By kind of frame."""
