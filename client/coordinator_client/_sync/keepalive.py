@@ -33,6 +33,7 @@ class KeepAlive:
         self._schedule = KeepAliveSchedule()
         self._on_lost: dict[int, Callable[[str], None]] = {}
         self._ended = False
+        self._woken = False
         self._stream: _Stream | None = None
         self._mailbox = io.Mailbox[_News]()
         self._worker = io.Worker(self._run, "coordinator-keep-alive")
@@ -73,7 +74,11 @@ class KeepAlive:
 
     def wake(self) -> None:
         """Something has changed."""
-        self._mailbox.put(_WAKE)
+        # Once is enough: sessions that are opened at the same time are seen to in one turn.
+        with self._guard:
+            woken, self._woken = self._woken, True
+        if not woken:
+            self._mailbox.put(_WAKE)
 
     def join(self, timeout_s: float) -> None:
         """Waits until it has ended, which it does when the client is closed."""
@@ -96,6 +101,7 @@ class KeepAlive:
         """Does what is to be done now; returns how long there is nothing more to do."""
         now_s = io.now_s()
         with self._guard:
+            self._woken = False
             ended = self._schedule.ended(now_s)
             late = self._schedule.late(now_s)
         if self._connection.closed:
