@@ -1,8 +1,8 @@
 """When which sessions are to be kept alive over one stream, and what an answer means. Does no input or output.
 
 With a TTL of 9 s a keep-alive is due 3 s after the last one. When one session's is due, those of all others whose last
-one is 1.5 s old go along: so the sessions of a program soon travel together, however they were opened. The first one of
-a session takes none along, so that opening many costs no look at all of them each time.
+one is 1.5 s old go along: so the sessions of a program soon travel together, however they were opened. What ties a session
+to its stream takes none along, so that opening many costs no look at all of them each time.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ ALONG_SHARE = 1 / 6
 class _Kept:
     """One session."""
 
-    __slots__ = ("asked", "due_s", "life", "new", "queued_s")
+    __slots__ = ("asked", "due_s", "life", "loose", "queued_s")
 
-    def __init__(self, life: Lifetime, due_s: float) -> None:
+    def __init__(self, life: Lifetime, due_s: float, loose: bool) -> None:
         self.life = life
         self.due_s = due_s
         self.asked = False
-        self.new = True
-        """Whether it was never kept alive so far."""
+        self.loose = loose
+        """Whether it is still to be tied to a stream, at once and alone."""
         self.queued_s = math.inf
         """When it is looked at next."""
 
@@ -68,10 +68,16 @@ class KeepAliveSchedule:
         """Returns the sessions."""
         return list(self._kept)
 
-    def add(self, session_id: int, life: Lifetime, now_s: float) -> None:
-        """Takes a session, whose first keep-alive is due now."""
-        kept = self._kept[session_id] = _Kept(life, now_s)
+    def add(self, session_id: int, life: Lifetime, now_s: float, tied: bool = True) -> bool:
+        """Takes a session; returns whether that is what there is to do next.
+
+        `tied`: whether its end hangs on that of its stream too: then its first keep-alive, which ties it to one, is due now.
+        """
+        before_s = self._next_s()
+        due_s = now_s if tied else now_s + life.until_next_s(now_s)
+        kept = self._kept[session_id] = _Kept(life, due_s, tied)
         self._queue(session_id, kept)
+        return kept.next_s < before_s
 
     def remove(self, session_id: int) -> None:
         """Forgets a session. Idempotent."""
@@ -116,7 +122,7 @@ class KeepAliveSchedule:
                 waiting.append((session_id, kept))
             elif kept.life.ends_s > now_s:
                 self._unripe(session_id, kept)
-        if not all(kept.new for _, kept in waiting):
+        if not all(kept.loose for _, kept in waiting):
             waiting = [
                 (i, kept)
                 for i, kept in self._kept.items()
@@ -127,7 +133,7 @@ class KeepAliveSchedule:
         patience_s = math.inf
         for session_id, kept in waiting:
             life = kept.life
-            kept.asked, kept.new = True, False
+            kept.asked, kept.loose = True, False
             life.sent(now_s)
             patience_s = min(patience_s, life.answer_timeout_s, life.remaining_s(now_s))
             self._unripe(session_id, kept)

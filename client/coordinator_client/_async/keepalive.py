@@ -48,17 +48,21 @@ class KeepAlive:
         """Whether it has no session any more, and takes none."""
         return self._ended
 
-    def add(self, session_id: int, life: Lifetime, on_lost: Callable[[str], None]) -> bool:
+    def add(
+        self, session_id: int, life: Lifetime, on_lost: Callable[[str], None], tied: bool
+    ) -> bool:
         """Takes a session; returns False if it has no room, or has ended.
 
-        `life` is kept up to date. `on_lost` is called with the reason once the session is over; it must not wait.
+        `life` is kept up to date. `tied`: whether the cluster is to note at once over which stream it is kept alive, as
+        it has a grace for when that breaks. `on_lost` is called with the reason once the session is over; it must not wait.
         """
         with self._guard:
             if self._ended or len(self._schedule) >= SESSIONS_MAX:
                 return False
-            self._schedule.add(session_id, life, io.now_s())
+            news = self._schedule.add(session_id, life, io.now_s(), tied)
             self._on_lost[session_id] = on_lost
-        self.wake()
+        if news:
+            self.wake()
         return True
 
     def remove(self, session_id: int) -> None:

@@ -103,8 +103,9 @@ class Session:
         )
         self._life = Lifetime(reply.ttl_ms / 1000, sent_s)
         self._id = reply.id
-        # The first keep-alive goes out at once: it ties the session to a stream, whose loss the cluster will notice.
-        self._kept = self._connection.keep_alive(self._id, self._life, self._lose)
+        # With a grace, the first keep-alive goes out at once: it ties the session to a stream, whose loss is noticed.
+        tied = self._request.HasField("disconnect_grace_ms")
+        self._kept = self._connection.keep_alive(self._id, self._life, self._lose, tied)
         if self._stop.is_set() or self.lost.is_set():
             self._leave()
         return self
