@@ -1,8 +1,8 @@
 """When which sessions are to be kept alive over one stream, and what an answer means. Does no input or output.
 
 With a TTL of 9 s a keep-alive is due 3 s after the last one. When one session's is due, those of all others whose last
-one is 1.5 s old go along: so the sessions of a program soon travel together, however they were opened. What ties a session
-to its stream takes none along, so that opening many costs no look at all of them each time.
+one is 1.5 s old go along: so the sessions of a program soon travel together, however they were opened. What ties a
+session to its stream takes none along, so that opening many costs no look at all of them each time.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class KeepAliveSchedule:
     def add(self, session_id: int, life: Lifetime, now_s: float, tied: bool = True) -> bool:
         """Takes a session; returns whether that is what there is to do next.
 
-        `tied`: whether its end hangs on that of its stream too: then its first keep-alive, which ties it to one, is due now.
+        `tied`: whether its end hangs on that of its stream too: its first keep-alive, which ties it to one, is due now.
         """
         before_s = self._next_s()
         due_s = now_s if tied else now_s + life.until_next_s(now_s)
