@@ -54,7 +54,7 @@ class KeepAlive:
         """Takes a session; returns False if it has no room, or has ended.
 
         `life` is kept up to date. `tied`: whether the cluster is to note at once over which stream it is kept alive, as
-        it has a grace for when that breaks. `on_lost` is called with the reason once the session is over; must not wait.
+        it has a grace for when that breaks. `on_lost` is called with the reason when it is over; it must not wait.
         """
         with self._guard:
             if self._ended or len(self._schedule) >= SESSIONS_MAX:
