@@ -192,7 +192,6 @@ class MemberNode:
         """Stops taking part. Idempotent."""
         if self._timer is not None:
             self._timer.cancel()
-        self._expirer.stop()
         self.give_up()
         self._scrubbing.stop()
         await self._space.stop()
