@@ -58,7 +58,8 @@ class Session:
         elif self._id == 0:
             state = "not open yet"
         else:
-            state = f"alive at {self.endpoint}, sure for {self.remaining_s:.1f} s"
+            where = "" if self.endpoint is None else f" at {self.endpoint}"
+            state = f"alive{where}, sure for {self.remaining_s:.1f} s"
         return f"<{type(self).__name__} {self._id}: {state}>"
 
     @property
@@ -79,7 +80,7 @@ class Session:
 
     @property
     def endpoint(self) -> str | None:
-        """The endpoint over which the session is kept alive now; None while it looks for one."""
+        """The endpoint over which the session is kept alive; None before the first time, and while it looks for one."""
         kept = self._kept
         return None if kept is None else kept.endpoint
 
