@@ -40,6 +40,8 @@ class Limits:
     txn_depth_max: int = 8
     range_reply_size_bytes_max: int = 3 * MIB
     """A range reply ends early, with `more` set, at this size. Less than the 4 MiB that gRPC clients accept."""
+    encodings_size_bytes_max: int = 8 * MIB
+    """Of encoded keys that are kept for ranges to come."""
     txn_reply_size_bytes_max: int = 14 * MIB
     """Of the reads and previous keys in the reply to one transaction or delete."""
     etcd_reply_size_bytes_max: int = 48 * MIB

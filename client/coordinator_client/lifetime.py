@@ -39,9 +39,14 @@ class Lifetime:
         if ttl_s > 0:
             self.ttl_s = ttl_s
 
+    @property
+    def ends_s(self) -> float:
+        """Until when the session is sure to live."""
+        return self._confirmed_s + self.ttl_s
+
     def remaining_s(self, now_s: float) -> float:
         """How long the session is still sure to live; 0 when that is over."""
-        return max(0.0, self._confirmed_s + self.ttl_s - now_s)
+        return max(0.0, self.ends_s - now_s)
 
     def until_next_s(self, now_s: float) -> float:
         """How long until the next keep-alive is due."""

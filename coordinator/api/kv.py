@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 from coordinator.api import render
 from coordinator.api.begun import Begun
 from coordinator.api.convert import Converter, writes
+from coordinator.api.encodings import Encodings
 from coordinator.api.window import check_window
 from coordinator.errors import RequestError, Status
 from coordinator.node.interface import Node
@@ -31,6 +32,9 @@ from coordinator_client.pb.common_pb2 import ResponseHeader
 PAGE_KEYS = 500
 """Keys of a reply that are encoded before others have their turn: about a millisecond."""
 
+KEPT_KEYS_MIN = 4
+"""A reply of fewer keys is made as a whole: that costs less than to look for their encodings."""
+
 
 QueryT = TypeVar("QueryT", Range, Txn)
 
@@ -49,6 +53,7 @@ class KVService:
     def __init__(self, node: Node) -> None:
         self._node = node
         self._convert = Converter(node.limits)
+        self._encodings = Encodings(node.limits.encodings_size_bytes_max)
 
     def service(self) -> Service:
         """Returns the methods for a host."""
@@ -102,20 +107,19 @@ class KVService:
         if isinstance(result, Failure):
             raise render.error(result)
         header = render.header(node, local=read.request.local)
-        if len(result.kvs) <= PAGE_KEYS:
+        if len(result.kvs) < KEPT_KEYS_MIN:
             return render.range_response(result, header)
+        if len(result.kvs) <= PAGE_KEYS:
+            return _put_together(result, header, self._encodings.of(result.kvs))
         return self._encode_in_turns(result, header)
 
-    @staticmethod
-    async def _encode_in_turns(result: RangeResult, header: ResponseHeader) -> Message:
+    async def _encode_in_turns(self, result: RangeResult, header: ResponseHeader) -> Message:
         """Returns the message of a large range, made in turns with others."""
-        parts = []
+        parts: list[bytes] = []
         for start in range(0, len(result.kvs), PAGE_KEYS):
-            page = RangeResult(result.kvs[start : start + PAGE_KEYS])
-            parts.append(render.range_response(page).SerializeToString())
+            parts += self._encodings.of(result.kvs[start : start + PAGE_KEYS])
             await asyncio.sleep(0)
-        rest = RangeResult((), result.children, result.more, result.count)
-        return Pieced(render.range_response(rest, header), parts)
+        return _put_together(result, header, parts)
 
     def _begin_put(self, call: Call, request: kv_pb2.PutRequest) -> Awaitable[Outcome]:
         """Writes one key."""
@@ -199,6 +203,12 @@ class KVService:
                 f"the request was carried out, but its reply is {size} bytes, the limit is {size_max}",
                 {"limit": str(size_max), "applied": "yes"},
             )
+
+
+def _put_together(result: RangeResult, header: ResponseHeader, kvs: list[bytes]) -> Message:
+    """Returns the message of a range whose keys are encoded already."""
+    rest = RangeResult((), result.children, result.more, result.count)
+    return Pieced(render.range_response(rest, header), kvs)
 
 
 def _result_of(outcome: Outcome) -> Result:

@@ -187,7 +187,8 @@ class KeepAlives:
             future.set_result(message.renewals)
 
     async def stop(self) -> None:
-        """Ends what is under way."""
+        """Ends what is under way, and deadlines."""
+        self._expirer.stop()
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()

@@ -24,11 +24,17 @@ from coordinator.state.machine import StateMachine
 from coordinator.state.model import Cause, Session
 from coordinator.state.results import Outcome
 
-EXPIRE_IDS_MAX = 100
+EXPIRE_IDS_MAX = 250
 """Sessions that one command ends, so that no entry takes long to apply."""
 
 EXPIRE_KEYS_MAX = 1_000
 """Keys of the sessions that one command ends, or those of one session."""
+
+UNDER_WAY_MAX = 2
+"""Commands that end sessions at once: while one is applied and told to watchers, the next one is on its way."""
+
+CHECK_PAUSE_S = 0.005
+"""From one look at deadlines to the next, at least."""
 
 
 class SessionExpirer:
@@ -62,7 +68,11 @@ class SessionExpirer:
         self._attachments: dict[int, int] = {}
         self._attachment_count = 0
         self._lost: set[int] = set()
+        self._end_scheduled = False
+        self._under_way: set[asyncio.Future[Outcome]] = set()
         self._checked_at = self._loop.time()
+        self._timer: asyncio.TimerHandle | None = None
+        """Runs when a deadline comes before the next regular look."""
 
     @property
     def open_term(self) -> int:
@@ -84,6 +94,10 @@ class SessionExpirer:
         if status.role is not Role.LEADER or status.term != self._term:
             self._drop()
 
+    def stop(self) -> None:
+        """Drops all deadlines: this member stops."""
+        self._drop()
+
     def state_replaced(self) -> None:
         """A snapshot replaced the state; only followers install one."""
         self._drop()
@@ -96,6 +110,10 @@ class SessionExpirer:
         self._attachments.clear()
         self._lost.clear()
         self._portions_due.clear()
+        self._under_way.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         for session_id in list(self._ending):
             self._settle(session_id)
 
@@ -132,12 +150,23 @@ class SessionExpirer:
             future.set_result(None)
 
     def check(self) -> None:
-        """Proposes the end of sessions whose deadline has passed. Called every few ticks."""
+        """Proposes the end of sessions whose deadline has passed. Called every `session_check_ms`."""
         now = self._loop.time()
-        late = now - self._checked_at > 10 * self._timing.session_check_ms / 1000
+        period_s = self._timing.session_check_ms / 1000
+        late = now - self._checked_at > 10 * period_s
         self._checked_at = now
         if late:
             return  # this process stood still: first hear what arrived meanwhile
+        self._end_due(now)
+        if self._timer is None and self._heap and self._heap[0][0] < now + period_s:
+            at = max(self._heap[0][0], now + CHECK_PAUSE_S)
+            self._timer = self._loop.call_at(at, self._check_again)
+
+    def _check_again(self) -> None:
+        self._timer = None
+        self.check()
+
+    def _end_due(self, now: float) -> None:
         due: list[int] = []
         while self._heap and self._heap[0][0] <= now:
             queued, session_id = heapq.heappop(self._heap)
@@ -156,13 +185,19 @@ class SessionExpirer:
             for session_id in ids:
                 self._ending.setdefault(session_id, self._loop.create_future())
             self._portions_due.extend((some, cause) for some in self._portions(ids))
-        self._end_next()
+        if not self._end_scheduled:
+            self._end_next()
 
     def _end_next(self) -> None:
-        """Ends one portion; the next one comes after others had their turn."""
-        if self._portions_due:
+        """Ends one portion; the next one comes after others had their turn, while few are under way."""
+        self._end_scheduled = False
+        if self._portions_due and len(self._under_way) < UNDER_WAY_MAX:
             self._end(*self._portions_due.popleft())
-        if self._portions_due:
+            self._end_soon()
+
+    def _end_soon(self) -> None:
+        if self._portions_due and not self._end_scheduled:
+            self._end_scheduled = True
             self._loop.call_soon(self._end_next)
 
     def _portions(self, ids: Iterable[int]) -> Iterator[list[int]]:
@@ -192,12 +227,14 @@ class SessionExpirer:
         except RequestError:
             self._spare(ids)
         else:
+            self._under_way.add(future)
             future.add_done_callback(lambda f: self._ended(term, ids, cause, f))
 
     def _ended(
         self, term: int, ids: Sequence[int], cause: Cause, future: asyncio.Future[Outcome]
     ) -> None:
         """The command that was to end these sessions has come to something."""
+        self._under_way.discard(future)
         if future.cancelled():
             return
         error = future.exception()
@@ -211,6 +248,7 @@ class SessionExpirer:
             self._end(ids, cause)
         else:
             self._spare(ids)
+        self._end_soon()
 
     def _spare(self, ids: Sequence[int]) -> None:
         """The sessions were surely not ended; their deadlines stand."""

@@ -252,18 +252,18 @@ class Connection:
             return lane
 
     def keep_alive(
-        self, session_id: int, life: Lifetime, on_lost: Callable[[str], None]
+        self, session_id: int, life: Lifetime, on_lost: Callable[[str], None], tied: bool
     ) -> KeepAlive:
         """Keeps a session alive, with others of the program, until it is removed there; see `KeepAlive.add`."""
         with self._guard:
             for keep_alive in list(self._keep_alives):
-                if keep_alive.add(session_id, life, on_lost):
+                if keep_alive.add(session_id, life, on_lost, tied):
                     return keep_alive
                 if keep_alive.ended:
                     self._keep_alives.remove(keep_alive)
             keep_alive = KeepAlive(self)
             self._keep_alives.append(keep_alive)
-            keep_alive.add(session_id, life, on_lost)
+            keep_alive.add(session_id, life, on_lost, tied)
             return keep_alive
 
     def close(self) -> None:

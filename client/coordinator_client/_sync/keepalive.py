@@ -33,6 +33,7 @@ class KeepAlive:
         self._schedule = KeepAliveSchedule()
         self._on_lost: dict[int, Callable[[str], None]] = {}
         self._ended = False
+        self._woken = False
         self._stream: _Stream | None = None
         self._mailbox = io.Mailbox[_News]()
         self._worker = io.Worker(self._run, "coordinator-keep-alive")
@@ -48,17 +49,21 @@ class KeepAlive:
         """Whether it has no session any more, and takes none."""
         return self._ended
 
-    def add(self, session_id: int, life: Lifetime, on_lost: Callable[[str], None]) -> bool:
+    def add(
+        self, session_id: int, life: Lifetime, on_lost: Callable[[str], None], tied: bool
+    ) -> bool:
         """Takes a session; returns False if it has no room, or has ended.
 
-        `life` is kept up to date. `on_lost` is called with the reason once the session is over; it must not wait.
+        `life` is kept up to date. `tied`: whether the cluster is to note at once over which stream it is kept alive, as
+        it has a grace for when that breaks. `on_lost` is called with the reason when it is over; it must not wait.
         """
         with self._guard:
             if self._ended or len(self._schedule) >= SESSIONS_MAX:
                 return False
-            self._schedule.add(session_id, life, io.now_s())
+            news = self._schedule.add(session_id, life, io.now_s(), tied)
             self._on_lost[session_id] = on_lost
-        self.wake()
+        if news:
+            self.wake()
         return True
 
     def remove(self, session_id: int) -> None:
@@ -73,7 +78,11 @@ class KeepAlive:
 
     def wake(self) -> None:
         """Something has changed."""
-        self._mailbox.put(_WAKE)
+        # Once is enough: sessions that are opened at the same time are seen to in one turn.
+        with self._guard:
+            woken, self._woken = self._woken, True
+        if not woken:
+            self._mailbox.put(_WAKE)
 
     def join(self, timeout_s: float) -> None:
         """Waits until it has ended, which it does when the client is closed."""
@@ -96,6 +105,7 @@ class KeepAlive:
         """Does what is to be done now; returns how long there is nothing more to do."""
         now_s = io.now_s()
         with self._guard:
+            self._woken = False
             ended = self._schedule.ended(now_s)
             late = self._schedule.late(now_s)
         if self._connection.closed:

@@ -58,7 +58,8 @@ class Session:
         elif self._id == 0:
             state = "not open yet"
         else:
-            state = f"alive at {self.endpoint}, sure for {self.remaining_s:.1f} s"
+            where = "" if self.endpoint is None else f" at {self.endpoint}"
+            state = f"alive{where}, sure for {self.remaining_s:.1f} s"
         return f"<{type(self).__name__} {self._id}: {state}>"
 
     @property
@@ -79,7 +80,7 @@ class Session:
 
     @property
     def endpoint(self) -> str | None:
-        """The endpoint over which the session is kept alive now; None while it looks for one."""
+        """The endpoint over which the session is kept alive; None before the first time, and while it looks for one."""
         kept = self._kept
         return None if kept is None else kept.endpoint
 
@@ -103,8 +104,9 @@ class Session:
         )
         self._life = Lifetime(reply.ttl_ms / 1000, sent_s)
         self._id = reply.id
-        # The first keep-alive goes out at once: it ties the session to a stream, whose loss the cluster will notice.
-        self._kept = self._connection.keep_alive(self._id, self._life, self._lose)
+        # With a grace, the first keep-alive goes out at once: it ties the session to a stream, whose loss is noticed.
+        tied = self._request.HasField("disconnect_grace_ms")
+        self._kept = self._connection.keep_alive(self._id, self._life, self._lose, tied)
         if self._stop.is_set() or self.lost.is_set():
             self._leave()
         return self

@@ -5,11 +5,22 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 
 import pytest
 
 from coordinator_client.cli.waiting import closing_on_interrupt, wait_for_end
 from coordinator_client.errors import Closed, NotFound
+
+
+@pytest.fixture(autouse=True)
+def _heeded() -> Iterator[None]:
+    """Whoever started these tests may have them pass signals over, as nohup and shells without jobs do."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, signal.default_int_handler) for number in numbers}
+    yield
+    for number, action in before.items():
+        signal.signal(number, action)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -22,6 +33,19 @@ def test_signals_end_the_wait_and_mean_then_what_they_meant_before(number: signa
 
     wait_for_end(send)
     assert signal.getsignal(number) is before
+
+
+def test_a_signal_that_is_passed_over_does_not_end_the_wait() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    sent: list[float] = []
+
+    def send(seconds: float) -> bool:
+        os.kill(os.getpid(), signal.SIGHUP)
+        sent.append(seconds)
+        return len(sent) == 2
+
+    wait_for_end(send)
+    assert len(sent) == 2
 
 
 def test_the_condition_ends_the_wait() -> None:

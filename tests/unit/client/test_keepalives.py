@@ -127,3 +127,14 @@ def test_no_session_is_forgotten_or_asked_for_twice_at_once(
         now_s += min(wait_s, part)
         if schedule.ended(now_s):
             return
+
+
+def test_what_need_not_be_tied_to_a_stream_waits_for_its_turn() -> None:
+    schedule = KeepAliveSchedule()
+    assert schedule.add(1, Lifetime(9, 0), 0, tied=False)
+    assert not schedule.add(2, Lifetime(9, 0.5), 0.5, tied=False)
+    assert schedule.due(0.5) == [] and schedule.wait_s(0.5) == 2.5
+    assert schedule.add(3, Lifetime(9, 1), 1)
+    assert schedule.due(1) == [3]
+    schedule.answered(alive(3), 1)
+    assert schedule.due(3) == [1, 2, 3]

@@ -207,7 +207,8 @@ async def test_a_session_that_always_ends_is_not_opened_for_ever(
     ledger: Ledger, client: aio.Client
 ) -> None:
     ledger.answers += [say.forgotten] * 99
-    with pytest.raises(Unavailable, match="session"):
+    # On a busy machine the time may also end between two attempts.
+    with pytest.raises(Unavailable, match=r"session|no time is left"):
         await client.put("/a", timeout_s=0.5)
     assert 2 < len(ledger.opened) < 20
 
