@@ -70,8 +70,16 @@ class Control(Sending):
         if len(payload) % SETTING.size:
             raise ConnectionFailure(Code.FRAME_SIZE_ERROR, "SETTINGS of a wrong size")
         self._kind_due = None
+        initial = self._initial_out
         for name, value in SETTING.iter_unpack(payload):
-            self._apply_setting(name, value)
+            if name == INITIAL_WINDOW_SIZE:
+                if value > WINDOW_MAX:
+                    raise ConnectionFailure(Code.FLOW_CONTROL_ERROR, "bad INITIAL_WINDOW_SIZE")
+                initial = value  # Only the last one counts: moving all windows is work.
+            else:
+                self._apply_setting(name, value)
+        if initial != self._initial_out:
+            self._move_windows(initial)
         self._answer(SETTINGS_ACK)
         self._send_waiting()
 
@@ -82,10 +90,6 @@ class Control(Sending):
         elif name == ENABLE_PUSH:
             if value > 1:
                 raise ConnectionFailure(Code.PROTOCOL_ERROR, "bad ENABLE_PUSH")
-        elif name == INITIAL_WINDOW_SIZE:
-            if value > WINDOW_MAX:
-                raise ConnectionFailure(Code.FLOW_CONTROL_ERROR, "bad INITIAL_WINDOW_SIZE")
-            self._move_windows(value)
         elif name == MAX_FRAME_SIZE:
             if not FRAME_SIZE_BYTES_DEFAULT <= value <= FRAME_SIZE_BYTES_MAX:
                 raise ConnectionFailure(Code.PROTOCOL_ERROR, "bad MAX_FRAME_SIZE")
