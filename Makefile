@@ -69,9 +69,10 @@ bench: $(INSTALLED) $(BENCH_INSTALLED) peers ## Measure beside etcd and ZooKeepe
 
 # As for etcd; what can't be had is left out.
 peers:
-	@command -v etcd >/dev/null && [ -e /usr/share/java/zookeeper.jar ] || { \
-	    echo "Installing Debian's etcd-server and zookeeper ..."; \
-	    { apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -qq -y etcd-server zookeeper; } \
+	@command -v etcd >/dev/null && command -v h2load >/dev/null && [ -e /usr/share/java/zookeeper.jar ] || { \
+	    echo "Installing Debian's etcd-server, zookeeper and nghttp2-client ..."; \
+	    { apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -qq -y \
+	        etcd-server zookeeper nghttp2-client; } \
 	        >/dev/null 2>&1 || true; }
 
 clean: ## Stop the cluster of this checkout; remove its data, the environments, builds and caches

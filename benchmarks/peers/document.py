@@ -36,6 +36,10 @@ Each system is driven by the fastest Python client there is: Coordinator by its 
   when all sessions end at once.
 - The gap of writes is the longest time without an acknowledged write, under a writer that puts every 10 ms. Where a
   client knows one member only, an attempt that has no answer within 0.3 s goes to the next member.
+- Unary calls are those of etcd's API, one operation each, at the member that leads, on etcd and on Coordinator: through
+  stubs of `grpc.aio`, and through h2load (of nghttp2, in C) with 4 connections, which takes less of the machine.
+  "grpcio" is Coordinator with grpcio's server in place of its own. The echo is a call that does nothing.
+- Watchers with a stream each are those of etcd's API too, of a bare client on asyncio.
 - Ratios are Coordinator's figure divided by the peer's; a verdict says whether it is what the project aims at.
 """
 

@@ -6,10 +6,11 @@ import asyncio
 import time
 from collections import defaultdict
 from functools import partial
+from typing import Protocol
 
 from benchmarks.peers.clients import Client
 from benchmarks.peers.report import Sample
-from benchmarks.peers.systems import System, until
+from benchmarks.peers.systems import until
 from benchmarks.peers.usage import cpu_s
 
 CLIENTS = 8
@@ -90,10 +91,19 @@ class Delivery:
             raise RuntimeError(self._wrong)
 
 
+class Watched(Protocol):
+    """A cluster, as far as its watchers go; see `System`."""
+
+    @property
+    def processes(self) -> list[int]: ...
+
+    async def connect(self, start: int = 0) -> Client: ...
+
+
 class FanOut:
     """Watchers that stand, and a writer."""
 
-    def __init__(self, system: System, watchers: int) -> None:
+    def __init__(self, system: Watched, watchers: int) -> None:
         self._system = system
         self._key = f"/watched-{time.monotonic_ns()}"
         self._watchers = watchers

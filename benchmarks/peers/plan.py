@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.peers import lifecycle
+from benchmarks.peers.bare_streams import BareWatched
 from benchmarks.peers.fanout import FanOut
 from benchmarks.peers.holding import Holding
 from benchmarks.peers.kazoo_loop import kazoo_puts
@@ -59,11 +60,25 @@ async def run_loops(system: System, scale: Scale, rows: list[str]) -> Found:
     return found
 
 
+APART = "events to 1,000 watchers, a stream each"
+
+
+async def watched_apart(system: System, seconds: float) -> Sample:
+    watching = FanOut(BareWatched(system), 1_000)
+    try:
+        await watching.open()
+        return await watching.saturate(seconds)
+    finally:
+        await watching.close()
+
+
 async def run_unary_calls(system: System, scale: Scale, rows: list[str]) -> Found:
     if not system.etcd_endpoints:
         return {}
-    samples = await run_unary(system, scale.seconds, rows)
+    samples = await run_unary(system, scale.seconds, [row for row in rows if row != APART])
     found = {(row, system.name): [sample] for row, sample in samples.items()}
+    if APART in rows:
+        found[APART, system.name] = [await watched_apart(system, scale.seconds)]
     if ECHO in rows and system.grpc_host:
         # What a host costs by itself, in the same minutes.
         found[ECHO, system.name] = [await measure_echo(system.grpc_host, scale.seconds)]
@@ -202,7 +217,7 @@ def groups(quick: bool, many_keys: int) -> list[Group]:
         lifetime |= {MEMORY.format(many_keys): "MiB", RECOVERY.format(many_keys): "s"}
     return [
         Group(dict.fromkeys(LOOPS, "ops/s"), run_loops),
-        Group(unary_rows(), run_unary_calls),
+        Group(unary_rows() | {APART: "events/s"}, run_unary_calls),
         Group(watching, run_watching),
         Group(sessions, run_sessions),
         Group(dict.fromkeys(OUTAGES, "s"), run_outages),

@@ -61,6 +61,7 @@ TARGETS = {
     "unary put, 256 callers, h2load": Target({"etcd": 1.2}),
     "unary linearizable get, 64 callers, h2load": Target({"etcd": 1.5}),
     "unary local get, 64 callers, h2load": Target({"etcd": 1.2}),
+    "events to 1,000 watchers, a stream each": Target({"etcd": 2.0}),
     "server CPU for such a put": Target({"etcd": 1.0}, at_most=True),
     "unary echo, 64 callers, h2load": Target({"grpcio": 3.0}),
     "compare-and-set, 64 callers, a key each": Target({"etcd": 3.0, "zookeeper": 1.5}),
