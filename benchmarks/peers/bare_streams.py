@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import cast
 
 from benchmarks.peers.clients import Client, Seen
 from benchmarks.peers.etcd_client import STAND_S_MAX, EtcdClient
@@ -53,7 +54,8 @@ class _Streams(asyncio.Protocol):
         self.transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport  # type: ignore[assignment]
+        # uvloop's transports are no subclasses of asyncio's.
+        self.transport = cast("asyncio.Transport", transport)
         self.transport.write(
             PREFACE
             + settings([(INITIAL_WINDOW_SIZE, WINDOW_MAX)])
