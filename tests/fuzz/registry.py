@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.fuzz import engines, files, frames, services, states
+from tests.fuzz import engines, files, frames, services, states, wire
 from tests.fuzz.target import Target
 
 TARGETS: list[Target] = [
@@ -11,4 +11,5 @@ TARGETS: list[Target] = [
     *files.TARGETS,
     *states.TARGETS,
     *services.TARGETS,
+    *wire.TARGETS,
 ]

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 
 import h2.events
 import h2.settings
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from coordinator.wire.http2 import (
-    Connection,
-    Counters,
     Data,
     Ended,
-    Event,
     Headers,
     Http2Limits,
     Reset,
@@ -23,11 +19,16 @@ from coordinator.wire.http2 import (
     encode_block,
 )
 from coordinator.wire.http2.frames import HEAD, PREFACE
+from tests.unit.wire.http2.bounds import (
+    HEAD_BLOCK,
+    TAIL_BLOCK,
+    act,
+    check_books,
+    check_bounds,
+    make,
+    play,
+)
 from tests.unit.wire.http2.dialogue import REQUEST, Pair
-
-HEAD_BLOCK = encode_block([(b":status", b"200")])
-TAIL_BLOCK = encode_block([(b"grpc-status", b"0")])
-LIMITS = Http2Limits(streams_max=5, closed_streams_max=10, block_cache_entries_max=4)
 
 STREAM_IDS = st.sampled_from([0, 1, 1, 1, 3, 3, 5, 7, 9, 11, 13, 2, 2**31 - 1])
 BLOCKS = st.sampled_from(
@@ -78,43 +79,6 @@ CONVERSATIONS = st.builds(
 )
 
 
-def make() -> Connection:
-    connection = Connection(LIMITS, Counters())
-    connection.begin()
-    return connection
-
-
-def check_bounds(connection: Connection) -> None:
-    """Sizes of all that a connection keeps, and that its books agree."""
-    assert connection.streams_open <= LIMITS.streams_max
-    assert len(connection._ended_streams) <= LIMITS.closed_streams_max
-    assert len(connection._held) < LIMITS.frame_size_bytes_max + 9
-    assert (
-        connection._block_size <= LIMITS.header_block_size_bytes_max + LIMITS.frame_size_bytes_max
-    )
-    assert len(connection._blocks._kept) <= LIMITS.block_cache_entries_max
-    assert connection._blocks._decoder.table_size_bytes <= LIMITS.header_table_size_bytes
-    streams = connection._streams.values()
-    assert connection.unsent_total == sum(stream.unsent for stream in streams)
-    if not connection.ended:
-        assert connection._credit.unread == sum(stream.unread for stream in streams)
-    assert set(connection._ready) <= set(connection._streams)
-
-
-def act(connection: Connection, event: Event) -> None:
-    """What a layer above may do."""
-    if isinstance(event, Headers) and event.ended:
-        connection.send_reply(event.stream_id, HEAD_BLOCK, b"answer", TAIL_BLOCK)
-    elif isinstance(event, Data):
-        connection.consume(event.stream_id, event.credit)
-        if event.ended:
-            connection.send_headers(event.stream_id, HEAD_BLOCK)
-            connection.send_data(event.stream_id, bytes(70_000))
-            connection.send_trailers(event.stream_id, TAIL_BLOCK)
-    elif isinstance(event, Trailers):
-        connection.send_trailers(event.stream_id, TAIL_BLOCK)
-
-
 @given(st.lists(CONVERSATIONS | st.binary(max_size=100), max_size=3), st.booleans())
 def test_any_bytes(pieces: list[bytes], acts: bool) -> None:
     connection = make()
@@ -134,22 +98,6 @@ def test_any_bytes(pieces: list[bytes], acts: bool) -> None:
     written += connection.output()
     if connection.greeted and ended:
         assert written[-1][3] == 7, "a GOAWAY is the last frame"
-
-
-def describe(event: Event) -> object:
-    """Blocks are compared by their fields."""
-    if isinstance(event, Headers | Trailers):
-        return type(event), event.stream_id, event.block.fields
-    return event
-
-
-def play(pieces: Sequence[bytes]) -> tuple[list[object], bytes]:
-    connection = make()
-    told: list[object] = []
-    for piece in pieces:
-        for event in connection.receive(piece, 1.0):
-            told.append(describe(event))
-    return told, b"".join(connection.output())
 
 
 @given(CONVERSATIONS, st.lists(st.integers(0, 600), max_size=8))
@@ -200,6 +148,7 @@ class Program:
         self.streams: list[int] = []
         self.asking: set[int] = set()
         self.answering: set[int] = set()
+        self.begun: set[int] = set()
         self.gone: set[int] = set()
         self.sent: dict[int, bytes] = {}
         self.received: dict[int, bytes] = {}
@@ -270,7 +219,8 @@ class Program:
     def reply(self, stream_id: int, size: int) -> None:
         if stream_id in self.answering:
             payload = bytes([size % 256]) * size
-            if not self.replied[stream_id]:
+            if stream_id not in self.begun:
+                self.begun.add(stream_id)
                 self.server.send_headers(stream_id, HEAD_BLOCK)
             if self.server.send_data(stream_id, payload):
                 self.replied[stream_id] += payload
@@ -279,7 +229,7 @@ class Program:
         """Only once the request is whole: else the rest of it is refused, which is another test."""
         if stream_id in self.answering & self.whole and stream_id not in self.gone:
             self.answering.discard(stream_id)
-            if not self.replied[stream_id]:
+            if stream_id not in self.begun:
                 self.replied[stream_id] = bytes([7]) * (size or 1)
                 assert self.server.send_reply(
                     stream_id, HEAD_BLOCK, self.replied[stream_id], TAIL_BLOCK
@@ -349,17 +299,7 @@ class Program:
         assert self.server._credit.unread == 0
 
 
-def check_books(server: Connection) -> None:
-    streams = server._streams.values()
-    assert server.unsent_total == sum(stream.unsent for stream in streams)
-    assert server._credit.unread == sum(stream.unread for stream in streams)
-    window, unread = server._limits.connection_window_bytes, server._credit.unread
-    withheld = max(0, unread - server._limits.unread_bytes_max)
-    assert server._credit.window + server._credit.owed + withheld == window
-
-
 @given(STEPS)
-@settings(deadline=None)
 def test_legal_programs(steps: list[tuple[str, int, int]]) -> None:
     program = Program()
     for step in steps:
