@@ -5,7 +5,7 @@ from coordinator.wire.http2.counters import Counters
 from coordinator.wire.http2.encoding import encode_block
 from coordinator.wire.http2.events import (
     Block,
-    Data,
+    Content,
     Ended,
     Event,
     Field,
@@ -22,8 +22,8 @@ __all__ = [
     "Block",
     "Code",
     "Connection",
+    "Content",
     "Counters",
-    "Data",
     "Ended",
     "Event",
     "Field",

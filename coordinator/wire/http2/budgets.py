@@ -7,6 +7,9 @@ from coordinator.wire.http2.failures import ConnectionFailure
 from coordinator.wire.http2.frames import Code
 from coordinator.wire.http2.limits import Http2Limits, Rate
 
+KNOWN_REASONS = {"ping_flood": "too_many_pings"}
+"""Words that gRPC's clients understand: these ping less often from then on."""
+
 
 class Budget:
     """One bucket: each use fills it by one, and it leaks at its rate."""
@@ -30,7 +33,8 @@ class Budget:
         self._level += 1.0
         if self._level > rate.burst:
             self._counters.count(self._kind)
-            raise ConnectionFailure(Code.ENHANCE_YOUR_CALM, self._kind.replace("_", " "))
+            reason = KNOWN_REASONS.get(self._kind) or self._kind.replace("_", " ")
+            raise ConnectionFailure(Code.ENHANCE_YOUR_CALM, reason)
 
 
 class Budgets:

@@ -17,6 +17,7 @@ from coordinator.wire.http2.frames import (
     MAX_FRAME_SIZE,
     MAX_HEADER_LIST_SIZE,
     PREFACE,
+    SETTINGS,
     STREAM_ID_MAX,
     WINDOW_DEFAULT,
     Code,
@@ -51,6 +52,11 @@ class Connection(Requests):
     """Whether the client's preface came; until then nothing is written."""
     foreign: bool
     """Whether the connection begins with something else; `opening` is what it was."""
+
+    @property
+    def settled(self) -> bool:
+        """Whether the client's SETTINGS came, too, with which it has begun (RFC 9113, section 3.4)."""
+        return self.greeted and self._kind_due != SETTINGS
 
     @property
     def opening(self) -> bytes:

@@ -41,7 +41,7 @@ class Trailers(msgspec.Struct, gc=False):
     block: Block
 
 
-class Data(msgspec.Struct, gc=False):
+class Content(msgspec.Struct, gc=False):
     """A piece of a request's content; empty only when it ends the request."""
 
     stream_id: int
@@ -81,4 +81,6 @@ class Ended(msgspec.Struct, gc=False):
     reason: str
 
 
-Event = Headers | Trailers | Data | Reset | GoneAway | Ponged | Ended
+Event = Headers | Trailers | Content | Reset | GoneAway | Ponged | Ended
+
+Data = Content

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from coordinator.wire.http2.control import Control
 from coordinator.wire.http2.counters import Counters
-from coordinator.wire.http2.events import Data, Event, Headers, Reset, Trailers
+from coordinator.wire.http2.events import Content, Event, Headers, Reset, Trailers
 from coordinator.wire.http2.failures import ConnectionFailure, ListTooLarge, Malformed
 from coordinator.wire.http2.frames import (
     CONTINUATION,
@@ -78,7 +78,7 @@ class Requests(Control):
             self._budgets.empty_frames.spend(self._now)
             self.consume(stream_id, size)
             return
-        events.append(Data(stream_id, payload, ended, size))
+        events.append(Content(stream_id, payload, ended, size))
 
     def _receive_late_data(self, stream_id: int, size: int) -> None:
         self._require_not_idle(stream_id)

@@ -165,7 +165,7 @@ class Sending:
         return True
 
     def consume(self, stream_id: int, credit: int) -> None:
-        """Gives back `credit` bytes of a `Data` event to the client's windows. Not needed once a stream is closed."""
+        """Gives back `credit` bytes of a `Content` event to the client's windows. Not needed for closed streams."""
         stream = self._streams.get(stream_id)
         if stream is None:
             return

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from coordinator.wire.http2 import (
     Connection,
+    Content,
     Counters,
-    Data,
     Event,
     Headers,
     Http2Limits,
@@ -47,7 +47,7 @@ def act(connection: Connection, event: Event) -> None:
     """What a layer above may do."""
     if isinstance(event, Headers) and event.ended:
         connection.send_reply(event.stream_id, HEAD_BLOCK, b"answer", TAIL_BLOCK)
-    elif isinstance(event, Data):
+    elif isinstance(event, Content):
         connection.consume(event.stream_id, event.credit)
         if event.ended:
             connection.send_headers(event.stream_id, HEAD_BLOCK)

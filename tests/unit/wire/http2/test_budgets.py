@@ -19,7 +19,7 @@ def test_burst_and_rate() -> None:
     with pytest.raises(ConnectionFailure) as raised:
         budget.spend(100.0 + 49 / 8)
     assert raised.value.code == Code.ENHANCE_YOUR_CALM
-    assert raised.value.reason == "ping flood"
+    assert raised.value.reason == "too_many_pings"
     assert counters.totals["ping_flood"] == 1
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from coordinator.wire.http2 import (
     Connection,
+    Content,
     Counters,
-    Data,
     Ended,
     Event,
     GoneAway,
@@ -34,7 +34,7 @@ def test_unary_call() -> None:
     headers, data = pair.exchange()
     assert isinstance(headers, Headers)
     assert headers.block.fields == tuple(REQUEST)
-    assert data == Data(1, b"question", True, 8)
+    assert data == Content(1, b"question", True, 8)
     assert pair.server.streams_open == 1
     assert pair.server.send_reply(1, HEAD, b"answer", TAIL)
     assert pair.server.streams_open == 0

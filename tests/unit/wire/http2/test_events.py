@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from coordinator.wire.http2 import Block, Data, Headers
+from coordinator.wire.http2 import Block, Content, Headers
 
 
 def test_block() -> None:
@@ -11,4 +11,4 @@ def test_block() -> None:
     block.memo = "parsed"
     assert Headers(1, block, True) == Headers(1, block, True)
     assert Headers(1, block, True) != Headers(1, Block(block.fields, 5), True)
-    assert Data(1, b"x", False, 1) != Data(1, b"x", False, 2)
+    assert Content(1, b"x", False, 1) != Content(1, b"x", False, 2)

@@ -42,7 +42,7 @@ RULES = [
     Rule(
         "8.1.1",
         "the announced length",
-        Passes("Headers Data"),
+        Passes("Headers Content"),
         lambda d: announces(d, 3, raw(0, 1, 1, b"abc")),
     ),
     Rule(
@@ -67,7 +67,7 @@ RULES = [
     Rule(
         "8.1.1",
         "padding is no content",
-        Passes("Headers Data"),
+        Passes("Headers Content"),
         lambda d: announces(d, 2, raw(0, 9, 1, b"\x02ab\0\0")),
     ),
     extra("8.1.1", "a length that is no number", MALFORMED, (b"content-length", b"3x")),

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import hyperframe.frame as hf
 import pytest
 
-from coordinator.wire.http2 import Code, Data, Ended, Headers, Http2Limits, encode_block
+from coordinator.wire.http2 import Code, Content, Ended, Headers, Http2Limits, encode_block
 from coordinator.wire.http2.frames import HEAD, PREFACE, SETTINGS_ACK, settings, window_update
 from tests.unit.wire.http2.dialogue import REQUEST, Dialogue, replaced
 from tests.unit.wire.http2.rules import raw
@@ -203,7 +203,7 @@ def test_slow_drip_is_linear() -> None:
         began = time.process_time()
         for at in range(quarter * len(content) // 4, (quarter + 1) * len(content) // 4):
             for event in receive(content[at : at + 1], 0.0):
-                assert isinstance(event, Data)
+                assert isinstance(event, Content)
                 received += event.payload
         times.append(time.process_time() - began)
     assert received == payload

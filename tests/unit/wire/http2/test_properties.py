@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coordinator.wire.http2 import (
-    Data,
+    Content,
     Ended,
     Headers,
     Http2Limits,
@@ -248,7 +248,7 @@ class Program:
 
     def exchange(self) -> None:
         for event in self.pair.exchange():
-            if isinstance(event, Data):
+            if isinstance(event, Content):
                 self.received[event.stream_id] += event.payload
                 self.unread.append((event.stream_id, event.credit))
             elif isinstance(event, Headers):
@@ -256,7 +256,7 @@ class Program:
             elif isinstance(event, Reset):
                 assert event.stream_id in self.gone
             assert not isinstance(event, Ended), event
-            if isinstance(event, Trailers) or (isinstance(event, Data) and event.ended):
+            if isinstance(event, Trailers) or (isinstance(event, Content) and event.ended):
                 self.whole.add(event.stream_id)
         for told in self.pair.told:
             if isinstance(told, h2.events.DataReceived):

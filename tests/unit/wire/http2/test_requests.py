@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hyperframe.frame as hf
 
-from coordinator.wire.http2 import Code, Data, Headers, Http2Limits, Reset
+from coordinator.wire.http2 import Code, Content, Headers, Http2Limits, Reset
 from coordinator.wire.http2.requests import RECEIVERS, Requests
 from tests.unit.wire.http2.dialogue import REQUEST, Dialogue, replaced
 from tests.unit.wire.http2.rules import raw
@@ -29,7 +29,7 @@ def test_every_kind_of_frame_has_its_method() -> None:
 def test_a_mistake_on_a_stream_is_told_and_its_content_given_back() -> None:
     dialogue = Dialogue()
     dialogue.send(dialogue.headers(1, replaced(more=[(b"content-length", b"5")])))
-    assert dialogue.send(raw(0, 0, 1, b"abc")) == [Data(1, b"abc", False, 3)]
+    assert dialogue.send(raw(0, 0, 1, b"abc")) == [Content(1, b"abc", False, 3)]
     assert dialogue.send(raw(0, 0, 1, b"abc")) == [Reset(1, Code.PROTOCOL_ERROR)]
     assert dialogue.connection._credit.unread == 0
 

@@ -77,19 +77,19 @@ RULES = [
     Rule(
         "4.1",
         "unknown flags of DATA are ignored",
-        Passes("Data"),
+        Passes("Content"),
         lambda d: opened(d, raw(0, 0xF6, 1, b"x")),
     ),
     Rule(
         "4.1",
         "the reserved bit is ignored",
-        Passes("Data"),
+        Passes("Content"),
         lambda d: opened(d, raw(0, 0, 1 << 31 | 1, b"x")),
     ),
     Rule(
         "4.2",
         "the largest frame is accepted",
-        Passes("Data"),
+        Passes("Content"),
         lambda d: opened(d, hf.DataFrame(1, bytes(16_384))),
     ),
     Rule(
@@ -114,7 +114,7 @@ RULES = [
     Rule(
         "4.2",
         "a larger size that we allowed",
-        Passes("Data"),
+        Passes("Content"),
         lambda d: opened(d, hf.DataFrame(1, bytes(20_000))),
         Http2Limits(frame_size_bytes_max=20_000),
     ),
@@ -276,7 +276,7 @@ RULES = [
     Rule(
         "5.5",
         "ends of unknown frames are no ends",
-        Passes("Data"),
+        Passes("Content"),
         lambda d: opened(d, raw(99, 1, 1), hf.DataFrame(1, b"x")),
     ),
 ]

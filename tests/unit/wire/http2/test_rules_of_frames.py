@@ -5,7 +5,7 @@ from __future__ import annotations
 import hyperframe.frame as hf
 import pytest
 
-from coordinator.wire.http2 import Code, Data, Http2Limits
+from coordinator.wire.http2 import Code, Content, Http2Limits
 from coordinator.wire.http2.frames import WINDOW_MAX
 from tests.unit.wire.http2.dialogue import REQUEST, Dialogue
 from tests.unit.wire.http2.rules import Dies, Passes, Resets, Rule, numbered, opened, raw
@@ -28,7 +28,10 @@ def word(number: int) -> bytes:
 RULES = [
     Rule("6.1", "DATA on stream 0", Dies(PROTOCOL), lambda d: [raw(0, 0, 0, b"x")]),
     Rule(
-        "6.1", "DATA with padding", Passes("Data"), lambda d: opened(d, raw(0, 8, 1, b"\x02ab\0\0"))
+        "6.1",
+        "DATA with padding",
+        Passes("Content"),
+        lambda d: opened(d, raw(0, 8, 1, b"\x02ab\0\0")),
     ),
     Rule(
         "6.1",
@@ -49,7 +52,7 @@ RULES = [
         lambda d: opened(d, raw(0, 8, 1, b"\xff\0")),
     ),
     Rule("6.1", "DATA padded without a length", Dies(SIZE), lambda d: opened(d, raw(0, 8, 1))),
-    Rule("6.1", "DATA that ends the request", Passes("Data"), lambda d: opened(d, raw(0, 1, 1))),
+    Rule("6.1", "DATA that ends the request", Passes("Content"), lambda d: opened(d, raw(0, 1, 1))),
     Rule("6.2", "HEADERS on stream 0", Dies(PROTOCOL), lambda d: [raw(1, 5, 0, d.block(FIELDS))]),
     Rule(
         "6.2",
@@ -134,7 +137,7 @@ RULES = [
     Rule(
         "6.8",
         "GOAWAY",
-        Passes("GoneAway Data"),
+        Passes("GoneAway Content"),
         lambda d: opened(d, raw(7, 0, 0, bytes(8) + b"why"), raw(0, 0, 1, b"x")),
     ),
     Rule("6.9", "WINDOW_UPDATE too short", Dies(SIZE), lambda d: [raw(8, 0, 0, bytes(3))]),
@@ -162,7 +165,7 @@ RULES = [
     Rule(
         "6.9.1",
         "as much as the stream's window",
-        Passes("Data"),
+        Passes("Content"),
         lambda d: opened(d, ACK, raw(0, 0, 1, bytes(100))),
         TIGHT,
     ),
@@ -242,7 +245,7 @@ def test_rule(rule: Rule) -> None:
 def test_6_1_padding_is_no_content_but_credit() -> None:
     dialogue = Dialogue()
     dialogue.open(1)
-    assert dialogue.send(raw(0, 9, 1, b"\x02ab\0\0")) == [Data(1, b"ab", True, 5)]
+    assert dialogue.send(raw(0, 9, 1, b"\x02ab\0\0")) == [Content(1, b"ab", True, 5)]
 
 
 def test_6_5_3_settings_are_acknowledged_in_order() -> None:
