@@ -21,6 +21,9 @@ DETAILS_KEY = "grpc-status-details-bin"
 
 # What gRPC says when it found no connection to send on. A call that ends so never left this process.
 NEVER_SENT_PREFIXES = ("failed to connect to all addresses", "DNS resolution failed")
+# What `grpc.aio` says when it could not send a message on a stream that has ended meanwhile: it passes the stream's own
+# status over.
+SEND_FAILED_PREFIX = "Internal error from Core"
 # What gRPC says when the message itself was too large to be taken by the server.
 TOO_LARGE_PREFIXES = ("CLIENT: Sent message larger", "SERVER: Received message larger")
 
@@ -112,6 +115,8 @@ def failure_from(
             found = _error_info(value)
             if found is not None:
                 return Failure(code, message or "", found.reason, dict(found.metadata))
+    if code is grpc.StatusCode.INTERNAL and (message or "").startswith(SEND_FAILED_PREFIX):
+        return Failure(grpc.StatusCode.UNAVAILABLE, "the stream ended before a message was sent")
     return Failure(code, message or "")
 
 

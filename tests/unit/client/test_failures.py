@@ -50,6 +50,12 @@ def test_foreign_or_broken_details_are_passed_over(value: str | bytes) -> None:
     assert failure == Failure(Code.OUT_OF_RANGE)
 
 
+def test_a_message_that_could_not_be_sent_says_that_the_node_is_not_there() -> None:
+    failure = failure_from(Code.INTERNAL, "Internal error from Core", [])
+    assert failure.code is Code.UNAVAILABLE and not failure.surely_not_applied
+    assert failure_from(Code.INTERNAL, "internal error", []).code is Code.INTERNAL
+
+
 @pytest.mark.parametrize("number", ["", "-1", "1e3", "²", "9" * 30])
 def test_a_nonsense_revision_is_no_revision(number: str) -> None:
     failure = Failure(Code.OUT_OF_RANGE, "", "COMPACTED", {"compacted_revision": number})
