@@ -7,7 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutations import checks, elections, entries, members, node, services, storage
+from tests.mutations import (
+    checks,
+    connections,
+    elections,
+    entries,
+    members,
+    node,
+    services,
+    storage,
+)
 from tests.mutations.mutation import ROOT, Mutation, complain, copy_checkout, run_mutated
 
 MUTATIONS = [
@@ -18,6 +27,7 @@ MUTATIONS = [
     *node.MUTATIONS,
     *services.MUTATIONS,
     *checks.MUTATIONS,
+    *connections.MUTATIONS,
 ]
 
 

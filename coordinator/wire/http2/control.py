@@ -43,9 +43,8 @@ class Control(Sending):
         self._blocks = BlockReader(limits)
         self._now = 0.0
         self._last_stream_id = 0
-        self._kind_due: int | None = (
-            SETTINGS  # The only kind of frame that may come next, if it is only one.
-        )
+        # The only kind of frame that may come next, if it is only one.
+        self._kind_due: int | None = SETTINGS
         # Until the client has acknowledged our SETTINGS, it may count on the defaults.
         self._settings_due = True
         self._initial_in = max(limits.stream_window_bytes, WINDOW_DEFAULT)

@@ -1,6 +1,6 @@
 """HPACK, the reading side (RFC 7541): bytes to fields, with the dynamic table that clients fill.
 
-The `hpack` package does the same, in ten times the time, and says nothing of changes of its table. Its Huffman
+The `hpack` package does the same, in seven times the time, and says nothing of changes of its table. Its Huffman
 decoder is used here, and the tests hold this decoder against it.
 """
 
@@ -164,10 +164,12 @@ class Decoder:
     def _insert(self, field: Field) -> None:
         size = FIELD_OVERHEAD_BYTES + len(field[0]) + len(field[1])
         self.changes += 1
-        self._evict(self._capacity - size)
-        if size <= self._capacity:
-            self._entries.append(field)
-            self._size += size
+        if self._size + size > self._capacity:
+            self._evict(self._capacity - size)
+            if size > self._capacity:  # It empties the table, and has no place in it (section 4.4).
+                return
+        self._entries.append(field)
+        self._size += size
 
     def _evict(self, size_bytes_max: int) -> None:
         entries = self._entries

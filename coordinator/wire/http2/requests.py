@@ -31,9 +31,8 @@ class Requests(Control):
     def __init__(self, limits: Http2Limits, counters: Counters) -> None:
         super().__init__(limits, counters)
         self._gaps: deque[tuple[int, int]] = deque(maxlen=GAPS_MAX)
-        self._final_stream_id: int | None = (
-            None  # The last stream that is served, once that is decided.
-        )
+        # The last stream that is served, once that is decided.
+        self._final_stream_id: int | None = None
         # Of a header block that is not complete: its stream, flags and pieces.
         self._block_stream_id = 0
         self._block_flags = 0

@@ -47,6 +47,8 @@ class Passes:
     def check(self, dialogue: Dialogue, parts: Parts) -> None:
         events = dialogue.send(*parts)
         assert " ".join(type(event).__name__ for event in events) == self.events
+        answered = {type(frame) for frame in dialogue.answers()}
+        assert not answered & {hf.RstStreamFrame, hf.GoAwayFrame}
         dialogue.ping()
 
 

@@ -167,3 +167,11 @@ def test_nothing_is_written_before_the_preface() -> None:
     assert connection.opening == PREFACE[:-1]
     assert connection.receive(PREFACE[-1:], 0.0) == []
     assert connection.greeted and connection.output()
+
+
+def test_a_client_has_begun_with_its_settings() -> None:
+    connection = Connection(Http2Limits(), Counters())
+    connection.receive(PREFACE, 0.0)
+    assert connection.greeted and not connection.settled
+    connection.receive(hf.SettingsFrame(0).serialize(), 0.0)
+    assert connection.settled
