@@ -15,7 +15,7 @@ from coordinator.rpc import Message, stopping
 from coordinator.wire.front.heads import Head, Route
 from coordinator.wire.front.messages import PREFIX_BYTES, Assembly, BrokenMessages
 from coordinator.wire.front.replies import Ending, error_ending
-from coordinator.wire.http2.events import Data
+from coordinator.wire.http2.events import Content
 from coordinator.wire.terms import INTERNAL_WORDS, only_request_error
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class FrontCall:
             self.connection.unfinished -= self._assembly.unfinished
             self._assembly = None
 
-    def receive_data(self, event: Data) -> None:
+    def receive_data(self, event: Content) -> None:
         """Takes a piece of what the client says."""
         raise NotImplementedError
 
@@ -126,7 +126,7 @@ class UnaryCall(FrontCall):
     __slots__ = ()
     unary = True
 
-    def receive_data(self, event: Data) -> None:
+    def receive_data(self, event: Content) -> None:
         """Takes a piece of what the client says: mostly the whole message, and the end."""
         payload = event.payload
         if event.ended:
@@ -207,7 +207,7 @@ class StreamCall(FrontCall):
 
     # --- what the client says -----------------------------------------------------------------------
 
-    def receive_data(self, event: Data) -> None:
+    def receive_data(self, event: Content) -> None:
         """Takes a piece of what the client says."""
         if event.ended:
             self.ended = True

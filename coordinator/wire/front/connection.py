@@ -30,7 +30,7 @@ from coordinator.wire.front.replies import (
     Refusal,
     refusal,
 )
-from coordinator.wire.http2.events import Data, Ended, Headers, Reset, Trailers
+from coordinator.wire.http2.events import Content, Ended, Headers, Reset, Trailers
 
 NO_ERROR, CANCEL = 0x0, 0x8
 """Error codes of RFC 9113, section 7."""
@@ -67,7 +67,7 @@ class FrontConnection(Outlet):
         self._vigil.heard_at = now = self.host.loop.time()
         calls = self.calls
         for event in self.http2.receive(data, now):
-            if isinstance(event, Data):
+            if isinstance(event, Content):
                 call = calls.get(event.stream_id)
                 if call is not None:
                     call.receive_data(event)

@@ -100,8 +100,9 @@ class Outlet(asyncio.Protocol):
 
     def _abandon(self) -> None:
         """Ends the connection of a client that does not read: it would not read why."""
-        self.host.tallies.connections_stalled += 1
-        self._transport.abort()
+        if not self._transport.is_closing():
+            self.host.tallies.connections_stalled += 1
+            self._transport.abort()
 
     def is_full(self, call: Sender) -> bool:
         """Returns whether the call must wait before it sends."""
@@ -146,7 +147,7 @@ class Outlet(asyncio.Protocol):
         verdict = self._vigil.look(
             now,
             self._unread,
-            greeted=self.http2.greeted,
+            greeted=self.http2.settled,
             reading=self._reading,
             closing=self._closing,
         )

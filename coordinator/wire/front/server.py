@@ -145,6 +145,8 @@ class FrontServer:
             connection.finish()
         while host.connections and host.loop.time() < ends_at:
             await asyncio.sleep(GONE_S)
+            for connection in list(host.connections):
+                connection.check(host.loop.time())
         for connection in list(host.connections):
             connection.abort()
         if self._sweep is not None:

@@ -2,40 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 from coordinator.wire.http2.counters import Counters
 
 STATUSES = 17
 """Statuses of gRPC, OK included."""
 
 
+@dataclass(slots=True)
 class Tallies:
     """Plain numbers, raised where things happen."""
 
-    __slots__ = (
-        "abuse",
-        "calls_open",
-        "connections_accepted",
-        "connections_handed_on",
-        "connections_open",
-        "connections_refused",
-        "connections_silent",
-        "connections_stalled",
-        "ended",
-    )
-
-    def __init__(self) -> None:
-        self.connections_open = 0
-        self.connections_accepted = 0
-        self.connections_refused = 0
-        """Beyond the limit."""
-        self.connections_handed_on = 0
-        """That spoke HTTP/1."""
-        self.connections_silent = 0
-        """Closed, as their client did not begin in time, or answered no PING."""
-        self.connections_stalled = 0
-        """Closed, as their client did not read."""
-        self.calls_open = 0
-        self.ended = [0] * STATUSES
-        """Calls that ended, by status."""
-        self.abuse = Counters()
-        """What connections were ended for, and what came near."""
+    connections_open: int = 0
+    connections_accepted: int = 0
+    connections_refused: int = 0
+    """Beyond the limit."""
+    connections_handed_on: int = 0
+    """That spoke HTTP/1."""
+    connections_silent: int = 0
+    """Closed, as their client did not begin in time, or answered no PING."""
+    connections_stalled: int = 0
+    """Closed, as their client did not read."""
+    calls_open: int = 0
+    ended: list[int] = field(default_factory=lambda: [0] * STATUSES)
+    """Calls that ended, by status."""
+    abuse: Counters = field(default_factory=Counters)
+    """What connections were ended for, and what came near."""

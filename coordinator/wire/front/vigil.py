@@ -7,7 +7,7 @@ import enum
 from coordinator.config import Limits, Timing
 from coordinator.wire.terms import KEEP_ALIVE_S, KEEP_ALIVE_TIMEOUT_S
 
-LINGER_S = 1.0
+LINGER_S = 0.5
 """How long a client that takes nothing may leave a connection open that is over."""
 
 

@@ -13,6 +13,7 @@ import h2.config
 import h2.connection
 import h2.events
 import h2.settings
+from hyperframe.frame import GoAwayFrame
 
 WAIT_S = 10.0
 Fields = list[tuple[str, str]]
@@ -92,6 +93,8 @@ class RawClient:
                 normalize_outbound_headers=False,
             )
         )
+        # The package takes any GOAWAY for the end of all streams, which a first one is not (RFC 9113, section 6.8).
+        self.h2._frame_dispatch_table[GoAwayFrame] = self._note_goaway
         self.replies: dict[int, Reply] = {}
         self.goaways: list[tuple[int, int, bytes]] = []
         self.pings: list[bytes] = []
@@ -180,18 +183,14 @@ class RawClient:
             reply.over.set()
         elif isinstance(event, h2.events.StreamEnded):
             reply.over.set()
-        elif isinstance(event, h2.events.ConnectionTerminated):
-            self.goaways.append(
-                (
-                    int(event.error_code or 0),
-                    event.last_stream_id or 0,
-                    event.additional_data or b"",
-                )
-            )
         elif isinstance(event, h2.events.PingReceived):
             self.pings.append(event.ping_data or b"")
         elif isinstance(event, h2.events.PingAckReceived):
             self.pongs.append(event.ping_data or b"")
+
+    def _note_goaway(self, frame: Any) -> tuple[list[Any], list[Any]]:
+        self.goaways.append((frame.error_code, frame.last_stream_id, frame.additional_data))
+        return [], []
 
     async def close(self) -> None:
         self.writer.close()
