@@ -164,11 +164,10 @@ class Connection(Requests):
                 self._needed = end - position
                 break
             kind = word & 0xFF
-            if kind != self._kind_due and self._kind_due is not None:
+            if self._kind_due is not None and kind != self._kind_due:
                 raise ConnectionFailure(Code.PROTOCOL_ERROR, self._misplaced())
             position = end
-            receive = receivers[kind] if kind <= CONTINUATION else Requests._receive_unknown
-            receive(self, flags, stream_id & STREAM_ID_MAX, data[start:end], events)
+            receivers[kind](self, flags, stream_id & STREAM_ID_MAX, data[start:end], events)
         if position < size:
             self._held += data[position:]
         elif position == size:

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from coordinator.wire.http2.events import Block, Field
 from coordinator.wire.http2.failures import Malformed
 
-KNOWN_MAX = 256
+KNOWN_MAX = 128
 """Fields of a connection that need not be checked again."""
-KNOWN_SIZE_BYTES_MAX = 256
+KNOWN_SIZE_BYTES_MAX = 128
 """Of a field that is remembered."""
 
 _NAME = re.compile(rb"[!-9;-@\[-~]+")

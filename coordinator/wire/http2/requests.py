@@ -11,10 +11,20 @@ from coordinator.wire.http2.events import Content, Event, Headers, Reset, Traile
 from coordinator.wire.http2.failures import ConnectionFailure, ListTooLarge, Malformed
 from coordinator.wire.http2.frames import (
     CONTINUATION,
+    DATA,
     END_HEADERS,
     END_STREAM,
+    GOAWAY,
+    HEADERS,
     PADDED,
+    PING,
     PRIORITIZED,
+    PRIORITY,
+    PRIORITY_UPDATE,
+    PUSH_PROMISE,
+    RST_STREAM,
+    SETTINGS,
+    WINDOW_UPDATE,
     Code,
     window_update,
 )
@@ -175,7 +185,7 @@ class Requests(Control):
                 self._break(stream, Code.STREAM_CLOSED, events)
             elif stream_id in self._ended_streams:
                 self._counters.count("frames_on_closed_streams")
-                self._budgets.resets.spend(self._now)
+                self._budgets.malformed.spend(self._now)
             elif any(low < stream_id < high for low, high in self._gaps):
                 raise ConnectionFailure(Code.PROTOCOL_ERROR, "stream id smaller than before")
             else:
@@ -187,6 +197,7 @@ class Requests(Control):
                 raise Malformed
         except ListTooLarge:
             self._counters.count("header_lists_too_large")
+            self._budgets.malformed.spend(self._now)
             self._break(stream, Code.ENHANCE_YOUR_CALM, events)
             return
         except Malformed:
@@ -208,6 +219,12 @@ class Requests(Control):
             if stream is None:
                 raise ConnectionFailure(Code.FRAME_SIZE_ERROR, "PRIORITY of a wrong size")
             self._break(stream, Code.FRAME_SIZE_ERROR, events)
+
+    def _receive_priority_update(
+        self, flags: int, stream_id: int, payload: bytes, events: list[Event]
+    ) -> None:
+        """A newer form of priorities, with each request of some clients (RFC 9218); as unknown as any other to us."""
+        self._budgets.priorities.spend(self._now)
 
     def _receive_rst_stream(
         self, flags: int, stream_id: int, payload: bytes, events: list[Event]
@@ -258,16 +275,23 @@ class Requests(Control):
 
 
 Receiver = Callable[[Requests, int, int, bytes, list[Event]], None]
-RECEIVERS: tuple[Receiver, ...] = (
-    Requests._receive_data,
-    Requests._receive_headers,
-    Requests._receive_priority,
-    Requests._receive_rst_stream,
-    Requests._receive_settings,
-    Requests._receive_push_promise,
-    Requests._receive_ping,
-    Requests._receive_goaway,
-    Requests._receive_window_update,
-    Requests._receive_continuation,
-)
+
+
+def _receivers() -> tuple[Receiver, ...]:
+    found: list[Receiver] = [Requests._receive_unknown] * 256
+    found[DATA] = Requests._receive_data
+    found[HEADERS] = Requests._receive_headers
+    found[PRIORITY] = Requests._receive_priority
+    found[RST_STREAM] = Requests._receive_rst_stream
+    found[SETTINGS] = Requests._receive_settings
+    found[PUSH_PROMISE] = Requests._receive_push_promise
+    found[PING] = Requests._receive_ping
+    found[GOAWAY] = Requests._receive_goaway
+    found[WINDOW_UPDATE] = Requests._receive_window_update
+    found[CONTINUATION] = Requests._receive_continuation
+    found[PRIORITY_UPDATE] = Requests._receive_priority_update
+    return tuple(found)
+
+
+RECEIVERS = _receivers()
 """By kind of frame."""

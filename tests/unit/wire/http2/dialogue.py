@@ -145,17 +145,24 @@ class Pair:
         self.told: list[h2.events.Event] = []
         self.events: list[Event] = []
         self.now = 0.0
+        self.lags = False
+        self.under_way: list[bytes] = []
         self.exchange()
 
     def exchange(self) -> list[Event]:
-        """Carries bytes both ways until nobody has anything to say; returns what the server was told."""
+        """Carries bytes both ways until nobody has anything to say; returns what the server was told.
+
+        While it `lags`, what the server says stays under way.
+        """
         events: list[Event] = []
         while True:
             sent = self.client.data_to_send()
             if sent:
                 events += self.server.receive(sent, self.now)
-            answered = b"".join(self.server.output())
+            self.under_way += self.server.output()
+            answered = b"" if self.lags else b"".join(self.under_way)
             if answered:
+                self.under_way.clear()
                 self.told += self.client.receive_data(answered)
             if not sent and not answered:
                 self.events += events

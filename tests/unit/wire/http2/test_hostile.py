@@ -56,6 +56,9 @@ FLOODS: list[tuple[str, Callable[[int], bytes]]] = [
     ("window_update_flood", lambda n: window_update(0, 1)),
     ("window_update_flood", lambda n: (request(0) if n == 0 else b"") + window_update(1, 1)),
     ("priority_flood", lambda n: raw(2, 0, 2 * n + 1, bytes(5))),
+    ("priority_flood", lambda n: raw(16, 0, 0, bytes(4) + b"u=3")),
+    ("malformed_flood", lambda n: request(n) + raw(1, 5, 2 * n + 1, b"\x00\x01x\x00" * 500)),
+    ("malformed_flood", lambda n: (request(0) + raw(8, 0, 1, bytes(4)) if n == 0 else b"") + raw(1, 5, 1, b"\x82")),
     ("unknown_frame_flood", lambda n: raw(99, 0, n)),
 ]  # fmt: skip
 

@@ -149,7 +149,10 @@ class Program:
         self.asking: set[int] = set()
         self.answering: set[int] = set()
         self.begun: set[int] = set()
-        self.gone: set[int] = set()
+        self.hurried: set[int] = set()
+        self.quit: set[int] = set()
+        self.dropped: set[int] = set()
+        self.known: set[int] = set()
         self.sent: dict[int, bytes] = {}
         self.received: dict[int, bytes] = {}
         self.replied: dict[int, bytes] = {}
@@ -158,6 +161,15 @@ class Program:
         self.unheard: list[tuple[int, int]] = []
         self.over: set[int] = set()
         self.whole: set[int] = set()
+
+    @property
+    def gone(self) -> set[int]:
+        """Streams that one side has reset."""
+        return self.quit | self.dropped
+
+    def may_ask(self, stream_id: int) -> bool:
+        """Whether the client, as far as it knows, may send on a stream."""
+        return stream_id in self.asking - self.quit - self.known
 
     def step(self, kind: str, which: int, size: int) -> None:
         if kind == "open":
@@ -168,6 +180,8 @@ class Program:
             self.client.ping(b"12345678")
         elif kind == "read":
             self.read(which)
+        elif kind == "lag":
+            self.pair.lags = which % 2 == 0
         elif self.streams:
             getattr(self, kind)(self.streams[which % len(self.streams)], size)
         self.exchange()
@@ -183,14 +197,14 @@ class Program:
             book[stream_id] = b""
 
     def say(self, stream_id: int, size: int) -> None:
-        if stream_id in self.asking - self.gone:
+        if self.may_ask(stream_id):
             size = min(size, self.client.local_flow_control_window(stream_id), 16_384)
             payload = bytes([stream_id % 256]) * size
             self.client.send_data(stream_id, payload)
             self.sent[stream_id] += payload
 
     def end(self, stream_id: int, size: int) -> None:
-        if stream_id in self.asking - self.gone:
+        if self.may_ask(stream_id):
             if size % 2:
                 self.client.send_headers(stream_id, [(b"last", b"word")], end_stream=True)
             else:
@@ -198,13 +212,13 @@ class Program:
             self.asking.discard(stream_id)
 
     def reset(self, stream_id: int, size: int) -> None:
-        if stream_id not in self.gone | self.over:
+        if stream_id not in self.quit | self.known | self.over:
             self.client.reset_stream(stream_id, 8)
-            self.gone.add(stream_id)
+            self.quit.add(stream_id)
 
     def drop(self, stream_id: int, size: int) -> None:
         if self.server.reset(stream_id, 2):
-            self.gone.add(stream_id)
+            self.dropped.add(stream_id)
 
     def settle(self, which: int, size: int) -> None:
         codes = h2.settings.SettingCodes
@@ -226,9 +240,15 @@ class Program:
                 self.replied[stream_id] += payload
 
     def finish(self, stream_id: int, size: int) -> None:
-        """Only once the request is whole: else the rest of it is refused, which is another test."""
-        if stream_id in self.answering & self.whole and stream_id not in self.gone:
+        if stream_id in self.whole:
+            self.hurry(stream_id, size)
+
+    def hurry(self, stream_id: int, size: int) -> None:
+        """Ends a reply, maybe before the request is whole: then the rest of it is lost, but never the reply."""
+        if stream_id in self.answering - self.gone:
             self.answering.discard(stream_id)
+            if stream_id not in self.whole:
+                self.hurried.add(stream_id)
             if stream_id not in self.begun:
                 self.replied[stream_id] = bytes([7]) * (size or 1)
                 assert self.server.send_reply(
@@ -254,7 +274,7 @@ class Program:
             elif isinstance(event, Headers):
                 assert event.block.fields[:-1] == tuple(REQUEST)
             elif isinstance(event, Reset):
-                assert event.stream_id in self.gone
+                assert event.stream_id in self.quit
             assert not isinstance(event, Ended), event
             if isinstance(event, Trailers) or (isinstance(event, Content) and event.ended):
                 self.whole.add(event.stream_id)
@@ -270,12 +290,14 @@ class Program:
             elif isinstance(told, h2.events.StreamEnded):
                 self.over.add(told.stream_id)
             elif isinstance(told, h2.events.StreamReset):
-                assert told.stream_id in self.gone
+                assert told.stream_id in self.dropped | self.hurried
+                self.known.add(told.stream_id)
         self.pair.told.clear()
         check_books(self.server)
 
     def conclude(self) -> None:
         """Everybody reads everything; then all that was sent was received."""
+        self.pair.lags = False
         self.client.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 10_000_000})
         self.exchange()
         while self.unread or self.unheard or self.server.unsent_total:
@@ -290,7 +312,10 @@ class Program:
         for stream_id in set(self.streams) - self.gone:
             self.end(stream_id, 0)
             self.exchange()
-            assert self.received[stream_id] == self.sent[stream_id]
+            if stream_id in self.hurried:
+                assert self.sent[stream_id].startswith(self.received[stream_id])
+            else:
+                assert self.received[stream_id] == self.sent[stream_id]
             assert self.heard[stream_id] == self.replied[stream_id]
             assert stream_id in self.over or stream_id in self.answering
         for stream_id in set(self.streams) & self.gone:
