@@ -7,6 +7,23 @@ from collections.abc import Sequence
 from coordinator.rpc import Message
 
 
+class Encoded:
+    """A message that is bytes already, and may be sent to many."""
+
+    __slots__ = ("_content",)
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def SerializeToString(self) -> bytes:
+        """Returns the bytes of the message, always the same object."""
+        return self._content
+
+    def ByteSize(self) -> int:
+        """Returns how many they are."""
+        return len(self._content)
+
+
 class Pieced:
     """A message whose repeated fields are bytes in part: fields of a message may stand in any order, and in pieces."""
 

@@ -242,8 +242,9 @@ class _WatchSession:
                     await self._tell_all()
                 elif (taken := self._watches.take()) is not None:
                     await self._tell(*taken)
-            # Nothing above need have waited: replay of a long history takes turns with everyone else.
-            await asyncio.sleep(0)
+            if self._watches.ready_count:
+                # Nothing above need have waited: replay of a long history takes turns with everyone else.
+                await asyncio.sleep(0)
 
     async def _tell(self, watcher: Watcher, delivery: Delivery) -> None:
         if isinstance(delivery, Snapshot):

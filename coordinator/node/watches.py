@@ -339,10 +339,11 @@ class WatchStream:
             delivery = self._next(watcher)
             if isinstance(delivery, Compacted):
                 self.cancel(watcher.watch_id)
-                return watcher, delivery
-            if not watcher.idle:
+            elif not watcher.idle:
                 self.wake(watcher)
-            if delivery or not watcher.synced:
+            if isinstance(delivery, Compacted) or delivery or not watcher.synced:
+                if not self._ready:
+                    self._wake.clear()
                 return watcher, delivery
         self._wake.clear()
         return None

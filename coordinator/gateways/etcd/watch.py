@@ -12,12 +12,13 @@ from coordinator.gateways.etcd.notices import EVENTS_SIZE_BYTES_MAX, encode, fra
 from coordinator.gateways.etcd.pb import watch_pb2 as pb
 from coordinator.node.interface import Node
 from coordinator.node.watches import Compacted, Delivery, Filter, MatchedBatch, Snapshot, Watcher
-from coordinator.pieces import Pieced
+from coordinator.pieces import Encoded, Pieced
 from coordinator.rpc import Bidi, Service, Stream
 from coordinator.state.commands import Selector
 
-WatchStream = Stream[pb.WatchRequest, pb.WatchResponse | Pieced]
+WatchStream = Stream[pb.WatchRequest, pb.WatchResponse | Pieced | Encoded]
 
+FIRST_ID = 0
 INVALID_ID = -1
 """Stands for the stream as a whole, or for no watch."""
 
@@ -152,8 +153,9 @@ class _WatchSession:
                 if taken is not None:
                     await self._tell(*taken)
                 await self._answer_progress()
-            # Nothing above need have waited: replay of a long history takes turns with everyone else.
-            await asyncio.sleep(0)
+            if self._watches.ready_count:
+                # Nothing above need have waited: replay of a long history takes turns with everyone else.
+                await asyncio.sleep(0)
 
     async def _tell(self, watcher: Watcher, delivery: Delivery) -> None:
         assert not isinstance(delivery, Snapshot), "no watch here asks for one"
@@ -171,6 +173,9 @@ class _WatchSession:
 
     async def _tell_events(self, watch_id: int, wish: _Wish, delivery: list[MatchedBatch]) -> None:
         """Sends batches in messages of about a size; all of one revision together, unless it may come in fragments."""
+        if len(delivery) == 1 and watch_id == FIRST_ID and not wish.fragment:
+            await self._stream.send(self._alike(delivery[0], wish.prev_kv))
+            return
         events: list[bytes] = []
         size = 0
         for place, matched in enumerate(delivery):
@@ -191,6 +196,19 @@ class _WatchSession:
             size += len(encoded)
         if events:
             await self._send_events(watch_id, delivery[-1].revision, events)
+
+    def _alike(self, matched: MatchedBatch, prev_kv: bool) -> Encoded:
+        """Returns the message for the first watch of a stream, which is often its only one: made once for all streams."""
+        identity = ("etcd", prev_kv, self._node.term)
+        made = matched.rendered.get(identity)
+        if made is None:
+            head = pb.WatchResponse(
+                header=render.header(self._node, matched.revision), watch_id=FIRST_ID
+            )
+            whole = Pieced(head, (encode(matched, prev_kv),)).SerializeToString()
+            made = matched.rendered[identity] = Encoded(whole)
+        assert isinstance(made, Encoded)
+        return made
 
     async def _send_events(
         self, watch_id: int, revision: int, events: list[bytes], *, fragment: bool = False

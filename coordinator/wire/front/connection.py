@@ -86,7 +86,8 @@ class FrontConnection(Outlet):
                 return
         if self._windowed:
             self._release_windowed()
-        self.mark()
+        # Behind the calls that have just begun, so that their replies leave together with what else there is.
+        self.host.loop.call_soon(self.mark)
 
     def connection_lost(self, error: Exception | None) -> None:
         self._closing = True

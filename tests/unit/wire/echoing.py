@@ -9,11 +9,16 @@ from typing import Any
 
 from coordinator.config import Limits
 from coordinator.errors import RequestError, Status
+from coordinator.pieces import Pieced
 from coordinator.rpc import Bidi, Call, DrainingStream, Service, Stream, Unary
 from coordinator_client.pb import kv_pb2 as pb
 from tests.hosts import SERVERS, GrpcServer
 
 NAME = "test.Service"
+SHARED = (
+    pb.PutResponse(key=b"a" * 10_000).SerializeToString(),
+    pb.PutResponse(key=b"b" * 10).SerializeToString(),
+)
 TalkStream = Stream[pb.PutRequest, pb.PutResponse]
 
 
@@ -41,6 +46,7 @@ class Echoing:
                 Bidi("Collect", request, response, self.collect),
                 Bidi("Linger", request, response, self.linger),
                 Bidi("Feed", request, response, self.feed),
+                Bidi("Share", request, response, self.share),
                 Bidi("Drain", request, response, self.drain, drains=True),
             ),
         )
@@ -113,6 +119,11 @@ class Echoing:
                 self.sent += 1
         finally:
             self.ended += 1
+
+    async def share(self, stream: TalkStream) -> None:
+        """Sends a message of which each stream gets the same parts, when the test says so."""
+        await self._wait()
+        await stream.send(Pieced(pb.PutResponse(), SHARED))  # type: ignore[arg-type]  # bytes of such a message
 
     async def drain(self, stream: DrainingStream[pb.PutRequest, pb.PutResponse]) -> None:
         """Says goodbye when the server stops."""

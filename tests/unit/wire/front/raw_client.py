@@ -49,7 +49,7 @@ class Reply:
     """What came on one stream."""
 
     headers: dict[str, str] = field(default_factory=dict)
-    body: bytes = b""
+    body: bytearray = field(default_factory=bytearray)
     trailers: dict[str, str] = field(default_factory=dict)
     reset: int | None = None
     blocks: int = 0
@@ -68,12 +68,12 @@ class Reply:
     @property
     def messages(self) -> list[bytes]:
         """The messages in the body."""
-        found, rest = [], self.body
-        while rest:
-            assert rest[0] == 0
-            size = int.from_bytes(rest[1:5], "big")
-            found.append(rest[5 : 5 + size])
-            rest = rest[5 + size :]
+        found, place, body = [], 0, bytes(self.body)
+        while place < len(body):
+            assert body[place] == 0
+            size = int.from_bytes(body[place + 1 : place + 5], "big")
+            found.append(body[place + 5 : place + 5 + size])
+            place += 5 + size
         return found
 
 

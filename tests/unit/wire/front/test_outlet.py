@@ -10,8 +10,9 @@ import pytest
 
 from coordinator.config import Limits, Timing
 from coordinator.wire.front import outlet, server
+from coordinator.wire.http2.connection import Connection
 from coordinator_client.pb import kv_pb2 as pb
-from tests.unit.wire.echoing import Echoing, put, serving, until
+from tests.unit.wire.echoing import SHARED, Echoing, put, serving, until
 from tests.unit.wire.front.raw_client import RawClient, call_fields, connected, framed
 
 FEED, ECHO = "/test.Service/Feed", "/test.Service/Echo"
@@ -30,7 +31,7 @@ async def settled(echoing: Echoing) -> int:
 async def test_a_stream_whose_window_is_closed_waits_and_others_go_on() -> None:
     async with serving() as (_, echoing, port), connected(port, reads=False) as client:
         stream_id = client.open(call_fields(FEED))
-        client.send(stream_id, framed(put(b"1000 10000")))
+        client.send(stream_id, framed(put(b"300 10000")))
         sent = await settled(echoing)
         # The client's window, the bound, and one more message.
         assert sent * 10_000 <= 65_535 + outlet.UNSENT_BYTES_MAX + 20_000
@@ -46,7 +47,7 @@ async def test_a_stream_whose_window_is_closed_waits_and_others_go_on() -> None:
         client.h2.increment_flow_control_window(20_000_000, stream_id)
         client.flush()
         reply = await client.ended(stream_id)
-        assert reply.status == "0" and len(reply.messages) == 1000
+        assert reply.status == "0" and len(reply.messages) == 300
 
 
 async def test_small_windows_and_large_messages() -> None:
@@ -158,3 +159,25 @@ async def test_replies_of_a_turn_leave_in_one_write() -> None:
             for stream_id in streams:
                 assert (await client.ended(stream_id)).status == "0"
         assert writes <= 4
+
+
+async def test_what_many_streams_share_is_not_copied() -> None:
+    written: list[bytes] = []
+    real = Connection.output
+
+    def note(self: Connection) -> list[bytes]:
+        pieces = real(self)
+        written.extend(pieces)
+        return pieces
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Connection, "output", note)
+        async with serving() as (_, echoing, port), connected(port) as client:
+            streams = [client.open(call_fields("/test.Service/Share")) for _ in range(5)]
+            await until(lambda: echoing.begun == 5)
+            echoing.go_on.set()
+            for stream_id in streams:
+                reply = await client.ended(stream_id)
+                message = pb.PutResponse.FromString(reply.messages[0])
+                assert reply.status == "0" and message.key == b"b" * 10
+    assert sum(piece is SHARED[0] for piece in written) == 5
