@@ -198,7 +198,7 @@ class _WatchSession:
             await self._send_events(watch_id, delivery[-1].revision, events)
 
     def _alike(self, matched: MatchedBatch, prev_kv: bool) -> Encoded:
-        """Returns the message for the first watch of a stream, which is often its only one: made once for all streams."""
+        """Returns what the first watch of a stream, often its only one, is told: made once for all streams."""
         identity = ("etcd", prev_kv, self._node.term)
         made = matched.rendered.get(identity)
         if made is None:
