@@ -38,7 +38,7 @@ MUTATIONS = [
         "decoding",
         "            if room >= 0:",
         "            if True:",
-        "hostile",
+        "decoding",
     ),
     of_http2(
         "a-client-that-resets-is-counted",

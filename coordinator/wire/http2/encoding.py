@@ -11,6 +11,8 @@ from hpack.table import HeaderTable
 from coordinator.wire.http2.events import Field
 
 _HUFFMAN = HuffmanEncoder(REQUEST_CODES, REQUEST_CODES_LENGTH)
+PACKED_SIZE_BYTES_MAX = 512
+"""Of a string that is written in Huffman code: what that takes grows with the square of the size."""
 TABLE_SIZE_ZERO = b"\x20"
 """A table size update: says to a client with a smaller table than usual that none is used."""
 
@@ -31,9 +33,10 @@ def _encode_field(name: bytes, value: bytes) -> bytes:
 
 
 def _encode_string(string: bytes) -> bytes:
-    packed = _HUFFMAN.encode(string) if string else b""
-    if len(packed) < len(string):
-        return _encode_integer(len(packed), 0x7F, 0x80) + packed
+    if 0 < len(string) <= PACKED_SIZE_BYTES_MAX:
+        packed = _HUFFMAN.encode(string)
+        if len(packed) < len(string):
+            return _encode_integer(len(packed), 0x7F, 0x80) + packed
     return _encode_integer(len(string), 0x7F, 0x00) + string
 
 

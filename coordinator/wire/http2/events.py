@@ -82,5 +82,3 @@ class Ended(msgspec.Struct, gc=False):
 
 
 Event = Headers | Trailers | Content | Reset | GoneAway | Ponged | Ended
-
-Data = Content

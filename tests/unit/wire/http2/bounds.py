@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import tracemalloc
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from coordinator.wire.http2 import (
     Connection,
@@ -80,3 +82,14 @@ def check_books(server: Connection) -> None:
     window, unread = server._limits.connection_window_bytes, server._credit.unread
     withheld = max(0, unread - server._limits.unread_bytes_max)
     assert server._credit.window + server._credit.owed + withheld == window
+
+
+@contextmanager
+def memory_at_most(size_bytes_max: int) -> Iterator[None]:
+    """What happens inside takes no more memory at any time."""
+    tracemalloc.start()
+    try:
+        yield
+        assert tracemalloc.get_traced_memory()[1] <= size_bytes_max
+    finally:
+        tracemalloc.stop()

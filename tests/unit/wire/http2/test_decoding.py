@@ -14,6 +14,7 @@ from coordinator.wire.http2.decoding import STATIC_LENGTH, Decoder
 from coordinator.wire.http2.events import Field
 from coordinator.wire.http2.failures import ConnectionFailure, ListTooLarge
 from coordinator.wire.http2.frames import Code
+from tests.unit.wire.http2.bounds import memory_at_most
 
 LIST_SIZE = 16_384
 BROKEN = None
@@ -168,8 +169,9 @@ def test_10_5_1_a_list_that_is_too_large_changes_the_table_all_the_same() -> Non
 def test_a_block_that_expands_costs_no_memory() -> None:
     decoder = Decoder(LIST_SIZE)
     decoder.decode(b"\x40\x01x\x7f\x81\x1e" + b"v" * 3_968)
-    with pytest.raises(ListTooLarge):
-        decoder.decode(b"\xbe" * 16_000)  # Would be 64 MB.
+    block = b"\xbe" * 100_000  # Would be 400 MB, and 800 kB of references alone.
+    with memory_at_most(100_000), pytest.raises(ListTooLarge):
+        decoder.decode(block)
 
 
 def test_changes_are_noticed() -> None:

@@ -37,3 +37,10 @@ def test_the_shorter_form_is_used() -> None:
     assert encode_block([(b":status", b"200")]) == b"\x88"
     assert encode_block([(b"x", b"\xff\xfe")]) == b"\x00\x01x\x02\xff\xfe"
     assert len(encode_block([(b"x", b"www.example.com")])) == 3 + 1 + 12
+
+
+@pytest.mark.parametrize("size", [126, 127, 128, 254, 255, 512, 513, 16_510, 16_511, 3_000_000])
+def test_long_strings(size: int) -> None:
+    field = (b"x", b"\xff" * size)
+    decoder = hpack.Decoder(1 << 30)
+    assert list(decoder.decode(encode_block([field]), raw=True)) == [field]

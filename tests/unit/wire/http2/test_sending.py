@@ -105,6 +105,14 @@ def test_6_9_1_an_empty_end_needs_no_window() -> None:
     assert sizes(dialogue) == [3, 0]
 
 
+def test_content_may_end_a_reply() -> None:
+    dialogue = opened(1)
+    assert dialogue.connection.send_data(1, b"all", end=True)
+    frame = dialogue.answer(hf.DataFrame)
+    assert frame.data == b"all" and "END_STREAM" in frame.flags
+    assert dialogue.connection.streams_open == 0
+
+
 def test_6_9_1_an_end_waits_for_what_comes_before_it() -> None:
     dialogue = opened(1, window=2)
     connection = dialogue.connection
