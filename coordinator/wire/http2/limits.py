@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from coordinator.wire.http2.frames import (
+    FRAME_SIZE_BYTES_DEFAULT,
+    FRAME_SIZE_BYTES_MAX,
+    WINDOW_MAX,
+)
+
 KIB = 1024
 MIB = 1024 * KIB
 
@@ -60,3 +66,13 @@ class Http2Limits:
     """Clients may send two for each of our DATA frames."""
     priorities: Rate = Rate(per_s=1_000, burst=20_000)
     unknown_frames: Rate = Rate(per_s=100, burst=1_000)
+
+    def __post_init__(self) -> None:
+        """Raises `ValueError` for what HTTP/2 can't express (RFC 9113, section 6.5.2)."""
+        if not FRAME_SIZE_BYTES_DEFAULT <= self.frame_size_bytes_max <= FRAME_SIZE_BYTES_MAX:
+            raise ValueError(
+                f"frame_size_bytes_max must be between {FRAME_SIZE_BYTES_DEFAULT} and {FRAME_SIZE_BYTES_MAX}"
+            )
+        for name in ("stream_window_bytes", "connection_window_bytes"):
+            if not 0 <= getattr(self, name) <= WINDOW_MAX:
+                raise ValueError(f"{name} must be between 0 and {WINDOW_MAX}")
