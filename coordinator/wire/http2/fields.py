@@ -101,6 +101,8 @@ def _check_target(target: tuple[Field, ...]) -> bytes | None:
         return host
     if not scheme or path is None:
         raise Malformed
+    if host and b"@" in host and scheme in (b"http", b"https"):
+        raise Malformed  # A user's name has no place there.
     whole_server = path == b"*" and method == b"OPTIONS"
     if scheme in (b"http", b"https") and path[:1] != b"/" and not whole_server:
         raise Malformed

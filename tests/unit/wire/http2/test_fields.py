@@ -114,6 +114,7 @@ RULES = [
     request("8.3.1", "a path without a slash", MALFORMED, replaced((b":path", b"pkg.Service"))),
     request("8.3.1", "OPTIONS of all", OPENS, replaced((b":method", b"OPTIONS"), (b":path", b"*"))),
     request("8.3.1", "no authority", OPENS, replaced((b":authority", None))),
+    request("8.3.1", "an authority with a user", MALFORMED, replaced((b":authority", b"me@host"))),
     extra("8.3.1", "the host again", OPENS, (b"host", b"LocalHost")),
     extra("8.3.1", "another host", MALFORMED, (b"host", b"elsewhere")),
     request("8.5", "CONNECT", OPENS, [(b":method", b"CONNECT"), (b":authority", b"a:1")]),
