@@ -211,6 +211,18 @@ RULES = [
         Passes(),
         lambda d: abandoned(d, raw(2, 0, 1, bytes(5))),
     ),
+    Rule(
+        "5.4.2",
+        "RST_STREAM is no reason for another one",
+        Passes(),
+        lambda d: abandoned(d, hf.RstStreamFrame(1, 8), hf.RstStreamFrame(1, 8)),
+    ),
+    Rule(
+        "5.1",
+        "reset by the client: WINDOW_UPDATE",
+        Passes(),
+        lambda d: abandoned(d, hf.WindowUpdateFrame(1, 8)),
+    ),
     Rule("5.1", "reset by us: DATA", Passes(), lambda d: dropped(d, *[hf.DataFrame(1, b"x")] * 3)),
     Rule(
         "5.1",
