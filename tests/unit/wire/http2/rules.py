@@ -66,11 +66,11 @@ class Rule:
         self.outcome.check(dialogue, self.build(dialogue))
 
 
-def numbered(rfc: int, rules: Sequence[Rule]) -> list[object]:
-    """Parameters for a test, with ids such as `RFC9113-007-5.1-DATA_on_an_idle_stream`."""
+def numbered(first: int, rules: Sequence[Rule]) -> list[object]:
+    """Parameters for a test, with ids such as `RFC9113-007-5.1-DATA_on_an_idle_stream`, numbered from `first` on."""
     return [
-        pytest.param(rule, id=f"RFC{rfc}-{number:03}-{rule.section}-{rule.text.replace(' ', '_')}")
-        for number, rule in enumerate(rules, 1)
+        pytest.param(rule, id=f"RFC9113-{number:03}-{rule.section}-{rule.text.replace(' ', '_')}")
+        for number, rule in enumerate(rules, first)
     ]
 
 
