@@ -144,7 +144,8 @@ class Timing:
     client_greeting_ms: int = 10_000
     """How long a client that connected may take until it has begun to speak HTTP/2, encryption included."""
     client_stall_ms: int = 30_000
-    """How long a client for whom `connection_unread_bytes_max` wait may take none of them."""
+    """How long a client for whom `connection_unread_bytes_max` wait may take none of them, or send a message that it
+    began."""
     drain_ms: int = 2_000
     """How long requests may finish when the node stops; a leader first takes up to half of it to hand over."""
     snapshot_stall_ms: int = 60_000

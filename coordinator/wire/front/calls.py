@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 INTERNAL = Ending(Status.INTERNAL.value, INTERNAL_WORDS)
 OVERDUE = Ending(Status.DEADLINE_EXCEEDED.value, "Deadline Exceeded")
 NO_MESSAGE = Ending(Status.UNIMPLEMENTED.value, "a call of this method has one message")
+LATE = Ending(Status.DEADLINE_EXCEEDED.value, "the message of the call did not come in time")
 CANCELLED = Ending(Status.CANCELLED.value, "the call was cancelled")
 INTERRUPTED = error_ending(
     RequestError(Status.UNAVAILABLE, "STOPPED", "this member stopped before the call ended")
@@ -157,6 +158,7 @@ class UnaryCall(FrontCall):
     def take(self, message: bytes) -> None:
         """Begins to serve the first message; what comes after it is passed over."""
         if self.task is None and not self.over:
+            self.connection.unbegun -= 1
             self.task = self.connection.host.loop.create_task(self._run(message))
 
     async def _run(self, message: bytes) -> None:

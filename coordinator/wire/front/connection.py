@@ -10,6 +10,7 @@ from coordinator.config import MIB
 from coordinator.errors import Status
 from coordinator.wire.front.calls import (
     INTERRUPTED,
+    LATE,
     NO_ENDING,
     OVERDUE,
     STOPPING,
@@ -52,6 +53,10 @@ class FrontConnection(Outlet):
         self.calls: dict[int, FrontCall] = {}
         self.unfinished = 0
         """Bytes of messages of which only a part has come."""
+        self.unbegun = 0
+        """Unary calls of which the message has not come yet."""
+        self._late: dict[FrontCall, float] = {}
+        """Those that were seen so before, and since when."""
         self._peer = ""
 
     # --- the transport ------------------------------------------------------------------------------
@@ -127,6 +132,7 @@ class FrontConnection(Outlet):
         if route.unary:
             call = UnaryCall(self, stream_id, head, route)
             host.unary_open += 1
+            self.unbegun += 1
         else:
             call = StreamCall(self, stream_id, head, route)
         self.calls[stream_id] = call
@@ -168,6 +174,8 @@ class FrontConnection(Outlet):
             host.deadlines.remove(call)
         if call.unary:
             host.unary_open -= 1
+            if call.task is None:
+                self.unbegun -= 1
             if host.stopping_refusal is not None:
                 host.last_call = host.loop.time()
 
@@ -264,6 +272,18 @@ class FrontConnection(Outlet):
         return full
 
     # --- how it ends --------------------------------------------------------------------------------
+
+    def check(self, now: float) -> None:
+        """Looks, now and then, whether the client is still there, reads, and says what it began to say."""
+        super().check(now)
+        if not self.unbegun:
+            self._late.clear()
+            return
+        unbegun = [call for call in self.calls.values() if call.unary and call.task is None]
+        self._late = {call: self._late.get(call, now) for call in unbegun}
+        for call, since in list(self._late.items()):
+            if now - since > self.host.timing.client_stall_ms / 1000:
+                self.end_early(call, LATE)
 
     def shut_down(self) -> None:
         """Tells the client to go elsewhere with new calls, and ends the streams that do not end by themselves."""

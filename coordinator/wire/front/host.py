@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
+import structlog
+
 from coordinator.config import MIB, Limits, Timing
 from coordinator.rpc import Service, stopping
 from coordinator.wire.front.deadlines import Deadlines
@@ -28,12 +30,18 @@ CONNECTION_WINDOW_BYTES = 16 * MIB
 UNREAD_BYTES_MAX = 16 * MIB
 """Of a connection, what its handlers have not taken yet; beyond, its client has to wait."""
 
+log = structlog.get_logger()
+
 
 class Flushed(Protocol):
     """A connection, as far as writing goes."""
 
     def flush(self) -> None:
         """Writes what is there to be written."""
+        ...
+
+    def abort(self) -> None:
+        """Ends it at once."""
         ...
 
 
@@ -79,7 +87,12 @@ class Turn:
     def _flush(self) -> None:
         dirty, self._dirty = self._dirty, []
         for connection in dirty:
-            connection.flush()
+            try:
+                connection.flush()
+            except Exception:
+                # A mistake of ours with one connection is no matter of the others.
+                log.exception("writing failed")
+                connection.abort()
 
 
 def http2_limits(limits: Limits) -> Http2Limits:

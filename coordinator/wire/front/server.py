@@ -101,7 +101,11 @@ class FrontServer:
         assert self._host is not None
         now = self._host.loop.time()
         for connection in list(self._host.connections):
-            connection.check(now)
+            try:
+                connection.check(now)
+            except Exception:
+                log.exception("a connection can't be looked after")
+                connection.abort()
         self._sweep = self._host.loop.call_later(SWEEP_S, self._look)
 
     async def set_serving(self, serving: bool) -> None:

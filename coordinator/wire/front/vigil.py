@@ -58,7 +58,7 @@ class Vigil:
         """Returns what is to be done.
 
         `backlog`: bytes that wait to be taken; `greeted`: whether the client has begun; `reading`: whether it is being
-        read from; `closing`: whether the connection is over.
+        read from, which it is not while much waits for it; `closing`: whether the connection is over.
         """
         advances, self._backlog = backlog < self._backlog, backlog
         if closing:
@@ -70,7 +70,7 @@ class Vigil:
         if advances:
             # It takes what it is sent, so it is there.
             self.heard_at = now
-        elif backlog > self._unread_max:
+        elif backlog > self._unread_max or not reading:
             if self._stalled_since is None:
                 self._stalled_since = now
             stalled = now - self._stalled_since > self._stall_s

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from coordinator.config import Limits
+from coordinator.config import Limits, Timing
 from coordinator.wire.front import connection
 from tests.unit.wire.echoing import put, serving, until
 from tests.unit.wire.front.raw_client import RawClient, call_fields, connected, framed
@@ -131,6 +131,34 @@ async def test_a_quiet_client_is_asked_whether_it_is_there(
         await asyncio.wait_for(silent[0].read(), 5)
         assert front.tallies.connections_silent == 1  # type: ignore[union-attr]  # it is a front
         silent[1].close()
+
+
+async def test_a_call_whose_message_does_not_come_is_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from coordinator.wire.front import server
+
+    monkeypatch.setattr(server, "SWEEP_S", 0.02)
+    timing = Timing(client_stall_ms=200)
+    async with serving(timing=timing) as (front, echoing, port), connected(port) as client:
+        slow = client.open(call_fields("/test.Service/Slow"))
+        client.send(slow, framed(put(b"x")))
+        talk = client.open(call_fields("/test.Service/Talk"))
+        late = [client.open(call_fields(ECHO)) for _ in range(3)]
+        client.send(late[1], framed(put(b"x"))[:3])
+        for stream_id in late:
+            reply = await client.ended(stream_id)
+            assert reply.status == "4" and "did not come" in reply.message
+        # Calls whose message came, and streams, may take as long as they like.
+        assert not client.replies[slow].over.is_set() and not client.replies[talk].over.is_set()
+        echoing.go_on.set()
+        assert (await client.ended(slow)).status == "0"
+        client.reset(talk)
+        assert isinstance(front, server.FrontServer) and front._host is not None
+        await until(lambda: front.tallies.calls_open == 0)
+        (left,) = front._host.connections
+        assert isinstance(left, connection.FrontConnection)
+        assert (left.unbegun, left.unfinished) == (0, 0)
 
 
 async def mute(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

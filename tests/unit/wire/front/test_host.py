@@ -11,13 +11,30 @@ from coordinator.wire.front.tallies import Tallies
 
 class Written:
     def __init__(self, turn: Turn) -> None:
-        self.turn, self.flushed, self.again = turn, 0, False
+        self.turn, self.flushed, self.again, self.aborted = turn, 0, False, False
 
     def flush(self) -> None:
         self.flushed += 1
         if self.again:
             self.again = False
             self.turn.add(self)
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+class Broken(Written):
+    def flush(self) -> None:
+        raise ZeroDivisionError("a bug")
+
+
+async def test_a_bug_with_one_connection_leaves_the_others_alone() -> None:
+    turn = Turn(asyncio.get_running_loop())
+    broken, fine = Broken(turn), Written(turn)
+    turn.add(broken)
+    turn.add(fine)
+    await asyncio.sleep(0)
+    assert broken.aborted and fine.flushed == 1 and not fine.aborted
 
 
 async def test_a_turn_flushes_each_connection_once() -> None:

@@ -55,9 +55,12 @@ def test_a_client_that_takes_nothing_of_much_is_cut_off() -> None:
     assert look(vigil, 80, 1_000) is Verdict.FINE
 
 
-def test_a_client_that_is_not_read_from_is_not_asked() -> None:
+def test_a_client_that_is_not_read_from_is_not_asked_and_cut_off_if_it_takes_nothing() -> None:
     vigil = Vigil(LIMITS, TIMING, 0.0)
-    assert look(vigil, 1_000, reading=False) is Verdict.FINE
+    assert look(vigil, 1_000, 900, reading=False) is Verdict.FINE
+    assert look(vigil, 1_015, 800, reading=False) is Verdict.FINE
+    assert look(vigil, 1_016, 800, reading=False) is Verdict.FINE
+    assert look(vigil, 1_037, 800, reading=False) is Verdict.STALLED
 
 
 def test_a_connection_that_is_over_is_closed_soon() -> None:
