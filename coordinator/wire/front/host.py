@@ -14,7 +14,7 @@ from coordinator.wire.front.deadlines import Deadlines
 from coordinator.wire.front.heads import routes_of
 from coordinator.wire.front.replies import Refusal, error_ending
 from coordinator.wire.front.tallies import Tallies
-from coordinator.wire.http2.limits import Http2Limits
+from coordinator.wire.http2.limits import Http2Limits, Rate
 from coordinator.wire.terms import (
     METADATA_SIZE_BYTES_MAX,
     QUIET_S,
@@ -25,6 +25,8 @@ from coordinator.wire.terms import (
 IDLE_S = 0.005
 STREAMS_MORE = 1_000
 """A connection admits so many streams more than there may be calls, so that those beyond are told why they end."""
+RESETS_PER_S, RESETS_BURST_MIN = 500, 5_000
+"""Streams that a client may reset for longer, and at once."""
 STREAM_WINDOW_BYTES = 1 * MIB
 CONNECTION_WINDOW_BYTES = 16 * MIB
 UNREAD_BYTES_MAX = 16 * MIB
@@ -103,6 +105,8 @@ def http2_limits(limits: Limits) -> Http2Limits:
         stream_window_bytes=STREAM_WINDOW_BYTES,
         connection_window_bytes=CONNECTION_WINDOW_BYTES,
         unread_bytes_max=UNREAD_BYTES_MAX,
+        # A client may cancel all that it may have open, at once.
+        resets=Rate(per_s=RESETS_PER_S, burst=max(limits.streams_max, RESETS_BURST_MIN)),
     )
 
 

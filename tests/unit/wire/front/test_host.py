@@ -97,4 +97,5 @@ async def test_calls_that_do_not_end_are_told() -> None:
 def test_limits_of_http2_follow_ours() -> None:
     limits = http2_limits(Limits(streams_max=7))
     assert limits.streams_max == 7 + STREAMS_MORE
+    assert http2_limits(Limits(streams_max=30_000)).resets.burst == 30_000
     assert limits.header_list_size_bytes_max == 16 * 1024
