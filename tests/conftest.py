@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,15 @@ settings.load_profile("coordinator")
 for _name in [name for name in os.environ if name.startswith("COORDINATOR_")]:
     if _name != "COORDINATOR_GRPC_HOST":
         del os.environ[_name]
+
+# Nor does it matter that whoever started the tests passes signals over, as nohup and shells without jobs do.
+for _number, _action in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGHUP, signal.SIG_DFL),
+    (signal.SIGTERM, signal.SIG_DFL),
+):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, _action)
 
 ALONE = tuple(Path(__file__).parent / room for room in ("cluster", "faults"))
 """Rooms whose long tests keep time: they want the machine for themselves."""
