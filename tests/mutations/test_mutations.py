@@ -12,6 +12,7 @@ from tests.mutations import (
     connections,
     elections,
     entries,
+    fronts,
     members,
     node,
     services,
@@ -28,6 +29,7 @@ MUTATIONS = [
     *services.MUTATIONS,
     *checks.MUTATIONS,
     *connections.MUTATIONS,
+    *fronts.MUTATIONS,
 ]
 
 

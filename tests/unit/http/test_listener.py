@@ -146,3 +146,24 @@ async def test_an_address_that_can_not_be_had() -> None:
     unused = HttpListener(1, 1, 10.0)
     unused.bind("127.0.0.1", 0)
     await unused.stop(0)
+
+
+async def test_a_connection_that_came_elsewhere_is_refused_while_nothing_is_served() -> None:
+    listener = HttpListener(1, 1, 10.0)
+    loop = asyncio.get_running_loop()
+    elsewhere = await loop.create_server(listener.accept, "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection(*elsewhere.sockets[0].getsockname())
+    assert (await reader.read()).startswith(b"HTTP/1.1 503")
+    writer.close()
+    elsewhere.close()
+
+
+async def test_a_connection_that_came_elsewhere_is_served() -> None:
+    async with stage() as (one, _):
+        loop = asyncio.get_running_loop()
+        elsewhere = await loop.create_server(one.listener.accept, "127.0.0.1", 0)
+        reader, writer = await asyncio.open_connection(*elsewhere.sockets[0].getsockname())
+        writer.write(b"POST /echo HTTP/1.0\r\nContent-Length: 2\r\n\r\nhi")
+        assert (await reader.read()).endswith(b"\r\n\r\nhi")
+        writer.close()
+        elsewhere.close()
