@@ -13,6 +13,7 @@ from pathlib import Path
 import dns.asyncquery
 import dns.message
 import grpc
+import httpx
 import pytest
 
 from coordinator.catalog.catalog import Catalog
@@ -77,6 +78,27 @@ async def test_a_node_alone_serves_and_recovers(tmp_path: Path) -> None:
         await server.stop()
         await server.stop()
     assert revisions == [2, 3, 4, 5]
+
+
+@pytest.mark.skipif(HOST != "front", reason="grpcio's server speaks nothing but HTTP/2")
+@pytest.mark.parametrize("serves_http", [True, False])
+async def test_http_is_answered_on_the_client_port(tmp_path: Path, serves_http: bool) -> None:
+    address = f"127.0.0.1:{free_port()}" if serves_http else ""
+    settings = replace(config(tmp_path), http_address=address)
+    server = await make(settings)
+    await server.start()
+    try:
+        await put(settings.client_address, b"/a")
+        async with httpx.AsyncClient(base_url=f"http://{settings.client_address}") as client:
+            answer = await client.get("/version")
+            assert answer.status_code == (200 if serves_http else 404)
+            if serves_http:
+                assert "etcdserver" in answer.json()
+                metrics = (await client.get("/metrics")).text
+                assert 'coordinator_front_calls_total{grpc_code="OK"}' in metrics
+                assert 'coordinator_front_connections_total{fate="handed_on"} 1.0' in metrics
+    finally:
+        await server.stop()
 
 
 async def test_three_nodes_elect_replicate_and_agree(tmp_path: Path) -> None:

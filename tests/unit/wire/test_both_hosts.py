@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,7 @@ from coordinator.config import Limits
 from coordinator_client.pb import kv_pb2 as pb
 from tests.hosts import SERVERS
 from tests.unit.wire.echoing import Echoing, put, serving, until
+from tests.unit.wire.front.raw_client import call_fields, connected, framed
 
 LIMITS = Limits(request_size_bytes_max=1_000, txn_reply_size_bytes_max=1_000_000)
 HEALTH = "/grpc.health.v1.Health/"
@@ -266,3 +268,58 @@ def test_blocking_clients(host: str) -> None:
         assert replies == messages_of((*(put(b"%d" % i) for i in range(20)), put(b"a")))
 
     asyncio.run(run())
+
+
+ECHO, COLLECT = "/test.Service/Echo", "/test.Service/Collect"
+HELLO = framed(put(b"hello"))
+PACKED = framed(gzip.compress(put(b"hello"), mtime=0), 1)
+
+
+@pytest.mark.parametrize(
+    ("path", "pieces", "extra"),
+    [
+        (ECHO, (HELLO,), {}),
+        (ECHO, tuple(bytes((byte,)) for byte in HELLO), {}),
+        (ECHO, (HELLO, b""), {}),
+        (ECHO, (HELLO + HELLO,), {}),
+        (ECHO, (HELLO,), {"grpc_encoding": "gzip"}),
+        (ECHO, (PACKED,), {"grpc_encoding": "gzip"}),
+        (ECHO, (PACKED,), {}),
+        (ECHO, (framed(b"nonsense", 1),), {"grpc_encoding": "gzip"}),
+        (ECHO, (framed(b"\xff"),), {}),
+        (ECHO, (b"\0" + (3_000_001).to_bytes(4, "big"),), {}),
+        (ECHO, (HELLO,), {"content_type": "application/grpc+proto"}),
+        (ECHO, (HELLO,), {"grpc_timeout": "soon"}),
+        (ECHO, (HELLO,), {"grpc_timeout": "0m"}),
+        (ECHO, (HELLO,), {"grpc_timeout": "20000000u"}),
+        (ECHO, (HELLO,), {"x_bin": "***"}),
+        (ECHO, (HELLO,), {"x_bin": "AAE"}),
+        (ECHO, (framed(put(b"refuse")),), {}),
+        (ECHO, (framed(put(b"fail")),), {}),
+        ("/test.Service/Nothing", (HELLO,), {}),
+        ("/test.Service/Talk", (HELLO * 3,), {}),
+        ("/test.Service/Talk", (), {}),
+        ("/test.Service/Talk", (framed(put(b"refuse")),), {}),
+        (COLLECT, (HELLO[:3], HELLO[3:] + HELLO[:7], HELLO[7:]), {}),
+        (COLLECT, (HELLO + HELLO[:-1],), {}),
+        (COLLECT, (PACKED + PACKED,), {"grpc_encoding": "gzip"}),
+        (COLLECT, (PACKED,), {}),
+        (COLLECT, (b"\0" + (3_000_001).to_bytes(4, "big"),), {}),
+        ("/test.Service/Slow", (HELLO,), {"grpc_timeout": "50m"}),
+        ("/test.Service/Linger", (HELLO,), {"grpc_timeout": "50m"}),
+    ],
+)
+async def test_frames(
+    both: Both, path: str, pieces: tuple[bytes, ...], extra: dict[str, Any]
+) -> None:
+    """What no library of clients would send, and how replies stand in blocks of header fields."""
+    found = []
+    for port in both.ports.values():
+        async with connected(port) as client:
+            reply = await client.call(path, *pieces, fields=call_fields(path, **extra))
+        heads = {**reply.headers, **reply.trailers}
+        # One tells more often than the other what messages may be compressed with, and that there is no message.
+        heads.pop("grpc-accept-encoding", None)
+        heads["grpc-message"] = heads.get("grpc-message", "")
+        found.append((heads, reply.messages, reply.blocks))
+    assert found[0] == found[1]
