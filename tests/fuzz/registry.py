@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.fuzz import engines, files, frames, services, states, wire
+from tests.fuzz import calls, engines, files, frames, services, states, wire
 from tests.fuzz.target import Target
 
 TARGETS: list[Target] = [
@@ -12,4 +12,5 @@ TARGETS: list[Target] = [
     *states.TARGETS,
     *services.TARGETS,
     *wire.TARGETS,
+    *calls.TARGETS,
 ]
