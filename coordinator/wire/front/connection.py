@@ -311,8 +311,7 @@ class FrontConnection(Outlet):
         self._closing = True
         for call in list(self.calls.values()):
             self._drop(call, Status.CANCELLED.value)
-        if not self._reading:
-            self._transport.resume_reading()
+        self._read_again()
         try:
             if self._transport.can_write_eof():
                 self._transport.write_eof()

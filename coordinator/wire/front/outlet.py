@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import islice
 from typing import Protocol
 
 from coordinator.config import MIB
@@ -19,7 +20,7 @@ READING_PAUSES_BYTES = 8 * MIB
 UNREAD_EXCESS = 4
 """A connection with so many times the bytes that may stall is ended without waiting."""
 RELEASED_AT_ONCE = 64
-"""Methods that go on together when a client reads again."""
+"""Methods that go on together when a client reads again, and that are looked at together."""
 PING = b"are-you?"
 
 
@@ -47,6 +48,9 @@ class Outlet(asyncio.Protocol):
         """Those that wait for the transport to take more."""
         self._windowed: dict[Sender, None] = {}
         """Those that wait for a window of theirs."""
+        self._unsent_seen = 0
+        self._unseen = 0
+        """How many of them are to be looked at, as some window may have opened."""
         self._vigil = Vigil(host.limits, host.timing, host.loop.time())
 
     def pause_writing(self) -> None:
@@ -54,11 +58,15 @@ class Outlet(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._paused = False
-        if not self._reading:
-            self._reading = True
-            self._transport.resume_reading()
+        self._read_again()
         self._release_thirsty()
         self.mark()
+
+    def _read_again(self) -> None:
+        if not self._reading:
+            self._reading = True
+            if not self._transport.is_closing():
+                self._transport.resume_reading()
 
     def mark(self) -> None:
         """Sees to it that what there is to write is written at the end of this turn."""
@@ -92,7 +100,7 @@ class Outlet(asyncio.Protocol):
 
     def _check_backlog(self) -> None:
         unread = self._unread
-        if self._paused and self._reading and unread > READING_PAUSES_BYTES:
+        if self._paused and self._reading and not self._closing and unread > READING_PAUSES_BYTES:
             self._reading = False
             self._transport.pause_reading()
         if unread > UNREAD_EXCESS * self.host.limits.connection_unread_bytes_max:
@@ -128,7 +136,7 @@ class Outlet(asyncio.Protocol):
 
     def _release_thirsty(self) -> None:
         """Lets some methods go on, those first that have waited longest."""
-        for call in list(self._thirsty)[:RELEASED_AT_ONCE]:
+        for call in list(islice(self._thirsty, RELEASED_AT_ONCE)):
             del self._thirsty[call]
             if call.room is not None:
                 call.room.set()
@@ -136,14 +144,28 @@ class Outlet(asyncio.Protocol):
             self.mark()
 
     def _release_windowed(self) -> None:
-        for call in list(self._windowed):
-            if self.http2.unsent(call.stream_id) <= UNSENT_BYTES_MAX // 2:
-                del self._windowed[call]
-                if call.room is not None:
-                    call.room.set()
+        """Lets methods go on whose window has opened, if any has; of very many, some are looked at in each turn."""
+        if self.http2.unsent_total != self._unsent_seen:
+            self._unsent_seen = self.http2.unsent_total
+            self._unseen = len(self._windowed)
+        calls = list(islice(self._windowed, min(self._unseen, RELEASED_AT_ONCE)))
+        self._unseen -= len(calls)
+        for call in calls:
+            del self._windowed[call]
+            if self.http2.unsent(call.stream_id) > UNSENT_BYTES_MAX // 2:
+                self._windowed[call] = None
+            elif call.room is not None:
+                call.room.set()
+        self._unseen = min(self._unseen, len(self._windowed))
+        if self._unseen:
+            self.mark()
 
     def check(self, now: float) -> None:
         """Looks, now and then, whether the client is still there and reads."""
+        if self._windowed:
+            # Windows may have opened as much as others filled up.
+            self._unseen = len(self._windowed)
+            self.mark()
         verdict = self._vigil.look(
             now,
             self._unread,

@@ -50,6 +50,25 @@ async def test_a_stream_whose_window_is_closed_waits_and_others_go_on() -> None:
         assert reply.status == "0" and len(reply.messages) == 300
 
 
+async def test_very_many_streams_whose_windows_open_together() -> None:
+    count = 3 * outlet.RELEASED_AT_ONCE
+    async with serving() as (_, echoing, port), connected(port, reads=False) as client:
+        streams = [client.open(call_fields(FEED)) for _ in range(count)]
+        for stream_id in streams:
+            client.send(stream_id, framed(put(b"40 5000")))
+        await settled(echoing)
+        assert echoing.ended == 0
+        client.reads = True
+        client.h2.increment_flow_control_window(100_000_000)
+        client.flush()
+        for stream_id in streams:
+            client.h2.increment_flow_control_window(1_000_000, stream_id)
+        client.flush()
+        for stream_id in streams:
+            reply = await client.ended(stream_id)
+            assert reply.status == "0" and len(reply.messages) == 40
+
+
 async def test_small_windows_and_large_messages() -> None:
     tiny = {h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 10}
     async with serving() as (_, _, port), connected(port, settings=tiny) as client:
