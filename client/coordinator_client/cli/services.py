@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import click
@@ -120,8 +121,7 @@ def register(
             if command:
                 code = Child(command).run()
             else:
-                show_registered(registration.instance)
-                wait_for_end()
+                wait_for_end(say=partial(show_registered, registration.instance))
                 code = 0
     click.get_current_context().exit(code)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 
 import click
 
-from coordinator_client import SessionRecord
+from coordinator_client import Session, SessionRecord
 from coordinator_client.cli import arguments, output
 from coordinator_client.cli.options import EXIT_FAILED, complain, options, shared_options
 from coordinator_client.cli.waiting import wait_for_end
@@ -34,18 +35,24 @@ def open_session(ttl: float, grace: float | None, metadata: dict[str, str], keep
     """Opens a session and prints its id. Without --keep it lives for its TTL."""
     with options().connect() as client:
         opened = client.session(ttl, disconnect_grace=grace, metadata=metadata).open()
-        printer = options().printer
-        if printer.as_json:
-            printer.json({"id": output.identifier(opened.id), "ttl_s": opened.ttl_s})
-        else:
-            printer.line(str(opened.id))
+        show = partial(show_opened, opened)
         if not keep:
+            show()
             return
-        wait_for_end(opened.lost.wait)
+        wait_for_end(opened.lost.wait, say=show)
         if opened.lost.is_set():
             complain(str(opened.lost_reason))
             sys.exit(EXIT_FAILED)
         opened.close()
+
+
+def show_opened(opened: Session) -> None:
+    """Prints what names a session."""
+    printer = options().printer
+    if printer.as_json:
+        printer.json({"id": output.identifier(opened.id), "ttl_s": opened.ttl_s})
+    else:
+        printer.line(str(opened.id))
 
 
 @session.command("list")

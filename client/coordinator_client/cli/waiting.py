@@ -27,8 +27,13 @@ def never(seconds: float) -> bool:
     return False
 
 
-def wait_for_end(condition: Callable[[float], bool] = never) -> None:
-    """Waits until SIGINT, SIGTERM or SIGHUP comes, or `condition`, which waits for seconds, holds."""
+def wait_for_end(
+    condition: Callable[[float], bool] = never, *, say: Callable[[], object] | None = None
+) -> None:
+    """Waits until SIGINT, SIGTERM or SIGHUP comes, or `condition`, which waits for seconds, holds.
+
+    `say` is called first: whoever reads what it says may send a signal at once.
+    """
 
     def end(number: int, frame: FrameType | None) -> None:
         raise Ended
@@ -38,6 +43,8 @@ def wait_for_end(condition: Callable[[float], bool] = never) -> None:
     heeded = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, end) for number in heeded}
     try:
+        if say is not None:
+            say()
         while not condition(POLL_S):
             pass
     except Ended:

@@ -114,3 +114,7 @@ def test_a_second_interrupt_ends_the_program_whatever_it_does() -> None:
     assert (
         subprocess.run([sys.executable, "-c", program], timeout=20, check=False).returncode == 130
     )
+
+
+def test_a_signal_may_come_as_soon_as_something_is_said() -> None:
+    wait_for_end(say=lambda: os.kill(os.getpid(), signal.SIGTERM))
