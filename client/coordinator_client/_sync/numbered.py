@@ -34,7 +34,7 @@ class _Line:
 class _Write:
     """One write of the program, whatever numbers it goes through."""
 
-    __slots__ = ("_crowded", "_pauses", "attempts", "deadline_s", "timeout_s", "uncertain")
+    __slots__ = ("_crowded", "_pauses", "attempts", "deadline_s", "late", "timeout_s", "uncertain")
 
     def __init__(self, timeout_s: float, deadline_s: float) -> None:
         self.timeout_s = timeout_s
@@ -42,6 +42,8 @@ class _Write:
         self.attempts = 0
         self.uncertain = False
         """Whether an attempt may have been applied, or may be yet."""
+        self.late = "no time is left to send the write (again)"
+        """What is said once its time is over."""
         self._pauses: Backoff | None = None
         self._crowded: Backoff | None = None
 
@@ -113,11 +115,12 @@ class NumberedWrites(Writes):
                 return answer
             if failures.is_forgotten(answer):
                 line.session.declare_lost("the cluster does not know it any more")
+                write.late = (
+                    "the session that numbers writes ended, and no time is left for another"
+                )
                 if not self._pause(write, write.pause_s(len(connection.endpoints))):
                     connection.check_open()
-                    raise errors.Unavailable(
-                        "the session that numbers writes ended, and no time is left for another"
-                    )
+                    raise errors.Unavailable(write.late)
             elif not self._pause_for_others(write):
                 raise failures.error_of_numbered(answer, uncertain=False)
 
@@ -151,7 +154,7 @@ class NumberedWrites(Writes):
             left_s = write.deadline_s - io.now_s()
             if left_s <= 0:
                 kind = errors.OutcomeUnknown if write.uncertain else errors.Unavailable
-                raise kind("no time is left to send the write (again)")
+                raise kind(write.late)
             endpoint = connection.endpoint
             share_s = failures.attempt_timeout_s(
                 left_s, write.timeout_s, safe=True, endpoint_count=len(connection.endpoints)

@@ -207,8 +207,7 @@ async def test_a_session_that_always_ends_is_not_opened_for_ever(
     ledger: Ledger, client: aio.Client
 ) -> None:
     ledger.answers += [say.forgotten] * 99
-    # On a busy machine the time may also end between two attempts.
-    with pytest.raises(Unavailable, match=r"session|no time is left"):
+    with pytest.raises(Unavailable, match="session"):
         await client.put("/a", timeout_s=0.5)
     assert 2 < len(ledger.opened) < 20
 
